@@ -1,0 +1,19 @@
+"""The commands of the command line, one module each: add(parser) says its options, run(options) does it."""
+
+from __future__ import annotations
+
+COMMANDS = {
+    "demo": "A simulated estate, the whole way, on this machine.",
+    "read": "What is in these flow log objects: records, NODATA, SKIPDATA and rejects.",
+    "enrich": "Raw flow logs in, published conversations out, for one or more hours.",
+    "tables": "What was published: tables, partitions, runs.",
+    "query": "Asks what was published in SQL, with DuckDB, through the catalog.",
+}
+
+
+class CommandFailed(Exception):
+    """Stops a command with a message for the user, in our words; the exit code is 1 or 2."""
+
+    def __init__(self, message: str, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
