@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from typing import Any
+
+from flowlake.lake.places import TABLES
 
 SCALARS = {"string", "boolean", "int", "bigint", "double", "timestamp"}
 _NESTED = re.compile(r"^(array<(string|int|bigint)>|map<string,(string|bigint)>)$")
 _NAME = re.compile(r"^[a-z][a-z0-9_]*$")
 _FORMATS = {"parquet", "json"}
+_KEYS = {"table", "grain", "comment", "format", "columns", "partitions", "location", "parameters"}
 
 
 class BadContract(ValueError):
@@ -32,17 +36,25 @@ class UnknownTable(KeyError):
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its Hive type, whether it may be null, and what it means."""
+    """One column: its Hive type, whether it may be null, what it means, and all values it may have, where these are few.
+
+    values is empty where any value of the type will do.
+    """
 
     name: str
     type: str
     comment: str
     required: bool = False
+    values: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Contract:
-    """One table. columns do not include partitions, as Hive has it."""
+    """One table. columns do not include partitions, as Hive has it.
+
+    location is where its rows lie in the lake, a key prefix. parameters are those of the table in the catalog: a table
+    that is only appended to projects its partitions, and so has none in the catalog.
+    """
 
     table: str
     grain: str
@@ -50,6 +62,8 @@ class Contract:
     format: str
     columns: tuple[Column, ...]
     partitions: tuple[Column, ...]
+    location: str = ""
+    parameters: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def column_names(self) -> list[str]:
@@ -72,6 +86,9 @@ def parse(document: dict[str, Any]) -> Contract:
     missing = {"table", "grain", "comment", "format", "columns", "partitions"} - document.keys()
     if missing:
         raise BadContract(f"contract of {table} lacks {', '.join(sorted(missing))}")
+    unknown = document.keys() - _KEYS
+    if unknown:
+        raise BadContract(f"contract of {table} says {', '.join(sorted(unknown))}")
     if document["format"] not in _FORMATS:
         raise BadContract(f"contract of {table}: format is {document['format']}, not one of {sorted(_FORMATS)}")
     columns = tuple(_column(table, entry) for entry in document["columns"])
@@ -82,21 +99,36 @@ def parse(document: dict[str, Any]) -> Contract:
         raise BadContract(f"contract of {table} names {', '.join(twice)} twice")
     if not columns:
         raise BadContract(f"contract of {table} has no columns")
-    return Contract(table, document["grain"], document["comment"], document["format"], columns, partitions)
+    location = document.get("location", f"{TABLES}{table}/")
+    if not location.endswith("/") or location.startswith("/"):
+        raise BadContract(f"contract of {table}: location '{location}' is no key prefix: it ends with a slash")
+    return Contract(
+        table,
+        document["grain"],
+        document["comment"],
+        document["format"],
+        columns,
+        partitions,
+        location,
+        document.get("parameters", {}),
+    )
 
 
 def _column(table: str, entry: dict[str, Any]) -> Column:
     missing = {"name", "type", "comment"} - entry.keys()
     if missing:
         raise BadContract(f"contract of {table}: column {entry.get('name', '?')} lacks {', '.join(sorted(missing))}")
-    unknown = entry.keys() - {"name", "type", "comment", "required"}
+    unknown = entry.keys() - {"name", "type", "comment", "required", "values"}
     if unknown:
         raise BadContract(f"contract of {table}: column {entry['name']} says {', '.join(sorted(unknown))}")
     if not _NAME.match(entry["name"]):
         raise BadContract(f"contract of {table}: '{entry['name']}' is no column name")
     if entry["type"] not in SCALARS and not _NESTED.match(entry["type"]):
         raise BadContract(f"contract of {table}: column {entry['name']} has the unknown type {entry['type']}")
-    return Column(entry["name"], entry["type"], entry["comment"], bool(entry.get("required", False)))
+    if "values" in entry and entry["type"] != "string":
+        raise BadContract(f"contract of {table}: column {entry['name']} lists values, which only a string can")
+    values = tuple(entry.get("values", ()))
+    return Column(entry["name"], entry["type"], entry["comment"], bool(entry.get("required", False)), values)
 
 
 @cache
