@@ -36,7 +36,7 @@ class UnknownTable(KeyError):
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its Hive type, whether it may be null, what it means, and all values it may have, where these are few.
+    """One column: its Hive type, whether it may be null, what it means, and all its values, where these are few.
 
     values is empty where any value of the type will do.
     """
