@@ -67,6 +67,7 @@ def interface_rows(item: Item, seen: Seen) -> list[Row]:
             detail=said(
                 status=item.get("Status"),
                 source_dest_check=item.get("SourceDestCheck"),
+                delete_on_termination=attachment.get("DeleteOnTermination"),
                 operator=item.get("Operator"),
                 seen_by=seen.seen_by(owner),
             ),
