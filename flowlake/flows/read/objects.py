@@ -1,0 +1,113 @@
+"""One flow log object, whatever it is: opens it, sees what it is, and streams its blocks in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import BinaryIO
+
+from flowlake.flows.read.block import Block, Reject, reject_text
+from flowlake.flows.read.formats import parse_format
+from flowlake.flows.read.inflate import GZIP_MAGIC, Inflated, Readable
+from flowlake.flows.read.lines import LineReader
+from flowlake.flows.read.text import LONGEST_LINE, Lines
+
+READ_BYTES = 1 << 18
+DEEPEST = 3  # gzip within gzip: CloudWatch zips what it sends, Firehose may zip again what it stores
+
+
+class Peeked:
+    """A stream whose first bytes can be looked at before they are read."""
+
+    def __init__(self, stream: Readable) -> None:
+        self._stream = stream
+        self._head = b""
+
+    def peek(self, size: int) -> bytes:
+        while len(self._head) < size:
+            more = self._stream.read(size - len(self._head))
+            if not more:
+                break
+            self._head += more
+        return self._head[:size]
+
+    def read(self, size: int, /) -> bytes:
+        if self._head:
+            taken, self._head = self._head[:size], self._head[size:]
+            return taken
+        return self._stream.read(size)
+
+
+def read_blocks(
+    stream: BinaryIO,
+    name: str,
+    *,
+    format: str | None = None,
+    columns: Collection[str] | None = None,
+    block_bytes: int = 16 << 20,
+) -> Iterator[Block]:
+    """The blocks of one flow log object.
+
+    stream is read once from front to back; name is for messages; format is a format string for objects without a
+    header; columns are the wanted fields (None: all), which alone are checked and returned. Raises NotAFlowLog where
+    nothing in the object is a flow log, BadFormat where the format is none, and whatever the stream itself raises.
+    """
+    given = parse_format(format) if format is not None else None
+    layers: list[Inflated] = []
+    source = Peeked(stream)
+    while len(layers) < DEEPEST and source.peek(2) == GZIP_MAGIC:
+        layers.append(Inflated(source))
+        source = Peeked(layers[-1])
+    yield from _text_blocks(source, layers, LineReader(name, given, columns), block_bytes)
+
+
+def _text_blocks(source: Readable, layers: list[Inflated], reader: LineReader, block_bytes: int) -> Iterator[Block]:
+    number = 1
+    unended = b""
+    for data in whole_lines(source, block_bytes):
+        if not data.endswith(b"\n"):
+            if _torn(layers):  # half a line may look whole: it belongs to what was lost
+                end = data.rfind(b"\n") + 1
+                data, unended = data[:end], data[end:]
+            else:
+                data += b"\n"
+        if data:
+            yield from reader.read(Lines(data, number))
+        number += data.count(b"\n")
+    torn = _torn(layers)
+    reject = None if torn is None else Reject(None, "torn_gzip", f"{torn}; {reject_text(unended)}"[:1000])
+    yield from reader.finish(reject)
+
+
+def _torn(layers: list[Inflated]) -> str | None:
+    return next((layer.torn for layer in layers if layer.torn is not None), None)
+
+
+def whole_lines(source: Readable, block_bytes: int) -> Iterator[bytes]:
+    """The content cut at line ends into blocks of about block_bytes; only the last one may end within a line.
+
+    A line that is too long to be one is cut short, so that memory stays bounded; it is still seen to be too long.
+    """
+    pieces: list[bytes] = []
+    size = 0
+    skipping = False
+    while chunk := source.read(READ_BYTES):
+        if skipping:
+            end = chunk.find(b"\n")
+            if end < 0:
+                continue
+            chunk, skipping = chunk[end:], False
+        pieces.append(chunk)
+        size += len(chunk)
+        if size < block_bytes:
+            continue
+        data = b"".join(pieces)
+        end = data.rfind(b"\n") + 1
+        rest = data[end:]
+        if len(rest) > LONGEST_LINE:
+            rest, skipping = rest[: LONGEST_LINE + 1], True
+        if end:
+            yield data[:end]
+        pieces, size = [rest], len(rest)
+    data = b"".join(pieces)
+    if data:
+        yield data

@@ -1,0 +1,490 @@
+"""Lines of text to typed columns: a fast way for whole blocks and a careful one for single lines.
+
+The fast way gives a block to Arrow's CSV reader and checks the columns it gets; whatever line it can't settle (wrong
+number of values, a value that breaks a rule, perhaps a header) is read again by the careful way, which alone names
+reasons. Both go by the same rules and give the same rows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+
+from flowlake.flows.read import rules
+from flowlake.flows.read.block import Reject, reject_text
+from flowlake.flows.read.formats import FIELD_TYPES, V2_DEFAULT, Format, canonical, header_format
+
+LONGEST_LINE = 1 << 16
+NULL = "-"
+STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)", re.ASCII)
+COMMENT = re.compile(rb"(?:^| )#.*$", re.DOTALL)
+CONTROL = re.compile(rb"[\x00-\x1f]")
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+SPACE, COMMA = b" ", b","
+STAMPS = "#stamp"  # the column of the timestamps before the lines
+CACHE_BYTES = 1 << 18
+
+Value = int | str | None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the lines of an object are laid out.
+
+    stamped: a timestamp stands before each line (an export from CloudWatch Logs).
+    assumed: neither a header nor the user named the format; the lines look like the version 2 default.
+    """
+
+    format: Format
+    separator: bytes = SPACE
+    stamped: bool = False
+    assumed: bool = False
+
+    @property
+    def csv_columns(self) -> list[str]:
+        return [STAMPS, *self.format.column_names] if self.stamped else list(self.format.column_names)
+
+    def columns_to_read(self, wanted: Collection[str] | None) -> tuple[str, ...]:
+        """The wanted fields and those without which they can't be checked."""
+        needed = set(self.format.readable(wanted))
+        if "protocol" in needed:
+            needed.add("log_status")
+        if self.assumed:
+            needed.add("version")
+        return self.format.readable(needed)
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Whole lines, the last one ended too. numbers: the number of the first, or one number a line."""
+
+    data: bytes
+    numbers: int | np.ndarray
+
+    def number(self, place: int) -> int:
+        return self.numbers + place if isinstance(self.numbers, int) else int(self.numbers[place])
+
+    def after(self, place: int, start: int) -> Lines:
+        """The lines behind the one at place, which begin at byte start."""
+        rest = self.numbers + place + 1 if isinstance(self.numbers, int) else self.numbers[place + 1 :]
+        return Lines(self.data[start:], rest)
+
+
+@dataclass(frozen=True)
+class Tidy:
+    """Lines of UTF-8 text with single separators, none blank; rejected are those that could not be made so.
+
+    originals: lines that were changed, as they stood in the object, by their place in lines.
+    """
+
+    lines: Lines
+    rejected: list[Reject] = field(default_factory=list)
+    originals: dict[int, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Lines read by one layout. rest: the lines behind a header that changes the format, to be read by next_layout."""
+
+    records: pa.Table
+    rejects: list[Reject]
+    lines: int
+    layout: Layout
+    rest: Lines | None = None
+    next_layout: Layout | None = None
+
+
+def read_lines(lines: Lines, layout: Layout, wanted: Collection[str] | None = None, *, careful: bool = False) -> Part:
+    """The lines as typed records and rejects. careful: every line by the careful way (same result, 20 times slower)."""
+    tidied = tidy(lines, layout.separator)
+    names = layout.columns_to_read(wanted)
+    columns, places, doubtful, total = _split(tidied.lines.data, layout, names, careful)
+    rejects = list(tidied.rejected)
+    late: dict[int, Mapping[str, Value]] = {}
+    headers = 0
+    rest, next_layout = None, None
+    if doubtful.size:
+        ends = np.flatnonzero(np.frombuffer(tidied.lines.data, np.uint8) == 10)
+        for place in doubtful.tolist():
+            begin = int(ends[place - 1]) + 1 if place else 0
+            raw = tidied.lines.data[begin : int(ends[place])]
+            result = read_line(raw, layout, names)
+            if isinstance(result, str):
+                text = reject_text(tidied.originals.get(place, raw))
+                rejects.append(Reject(tidied.lines.number(place), result, text))
+            elif isinstance(result, Layout):
+                headers += 1
+                if result != layout:
+                    rest, next_layout = tidied.lines.after(place, int(ends[place]) + 1), result
+                    total = place + 1
+                    break
+            else:
+                late[place] = result
+    settled = ~np.isin(places, doubtful) & (places < total) if doubtful.size else None
+    records = _assemble(columns, places, settled, late, names, layout.format.readable(wanted))
+    rejects.sort(key=lambda reject: reject.line or 0)
+    return Part(records, rejects, total - headers + len(tidied.rejected), layout, rest, next_layout)
+
+
+# Tidying: what Arrow's CSV reader does not understand, or understands otherwise than we do.
+
+
+def tidy(lines: Lines, separator: bytes) -> Tidy:
+    """Lines without blank ones, comments, carriage returns and doubled spaces, so that a tab is a space too."""
+    if is_tidy(lines.data, separator):
+        return Tidy(lines)
+    places = _odd_lines(lines.data, separator)
+    rows: list[bytes | None] = list(lines.data.split(b"\n")[:-1])
+    rejected = []
+    changed = {}
+    for place in places:
+        raw = rows[place]
+        assert raw is not None
+        outcome = tidy_line(raw, separator)
+        if isinstance(outcome, str):
+            rejected.append(Reject(lines.number(place), outcome, reject_text(raw)))
+            rows[place] = None
+        elif outcome != raw:
+            rows[place] = outcome or None
+            changed[place] = raw
+    kept = np.array([place for place, row in enumerate(rows) if row is not None], dtype=np.int64)
+    numbers = kept + lines.numbers if isinstance(lines.numbers, int) else lines.numbers[kept]
+    data = b"".join(row + b"\n" for row in rows if row is not None)
+    moved = {int(old): new for new, old in enumerate(kept)}
+    originals = {moved[place]: raw for place, raw in changed.items() if place in moved}
+    return Tidy(Lines(data, numbers), rejected, originals)
+
+
+def tidy_line(raw: bytes, separator: bytes) -> bytes | str:
+    """The line as Arrow's CSV reader may have it, b'' if it is blank or a comment; the reason if it is no text."""
+    if len(raw) > LONGEST_LINE:
+        return "line_too_long"
+    line = raw.removeprefix(BYTE_ORDER_MARK).rstrip(b"\r").replace(b"\t", b" ")
+    if CONTROL.search(line):
+        return "not_text"
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError:
+        return "not_text"
+    line = COMMENT.sub(b"", line)
+    if separator == COMMA and COMMA in line:
+        return COMMA.join(value.strip(b' "') for value in line.split(COMMA))
+    return SPACE.join(value for value in line.split(SPACE) if value)
+
+
+def is_tidy(data: bytes, separator: bytes) -> bool:
+    """Whether tidying would change nothing, by a few passes over the bytes."""
+    if not data.isascii() or b"#" in data or b"\r" in data or data[:1] in (b" ", b"\n"):
+        return False
+    if separator == COMMA and (b" " in data or b'"' in data):
+        return False
+    content = np.frombuffer(data, np.uint8)
+    for begin in range(0, len(content), CACHE_BYTES):
+        part = content[begin : begin + CACHE_BYTES + 1]
+        gap = part <= 32
+        if (gap[1:] & gap[:-1]).any() or np.count_nonzero(part < 32) != np.count_nonzero(part == 10):
+            return False
+    return not _has_long_line(data)
+
+
+def _has_long_line(data: bytes) -> bool:
+    begin = 0
+    while begin < len(data):
+        end = data.rfind(b"\n", begin, begin + LONGEST_LINE + 1)
+        if end < 0:
+            return True
+        begin = end + 1
+    return False
+
+
+def _odd_bytes(separator: bytes) -> np.ndarray:
+    odd = np.zeros(256, dtype=bool)
+    odd[:32] = odd[128:] = True
+    odd[10] = False
+    odd[ord("#")] = True
+    if separator == COMMA:
+        odd[ord(" ")] = odd[ord('"')] = True
+    return odd
+
+
+_ODD = {separator: _odd_bytes(separator) for separator in (SPACE, COMMA)}
+
+
+def _odd_lines(data: bytes, separator: bytes) -> list[int]:
+    """The places of the lines that tidying may change."""
+    content = np.frombuffer(data, np.uint8)
+    ends = np.flatnonzero(content == 10)
+    lengths = np.diff(ends, prepend=-1) - 1
+    gap = content <= 32
+    doubled = gap.copy()
+    doubled[1:] &= gap[:-1]
+    doubled[0] = gap[0]
+    # A space before the line's end is seen at the end, a space at its begin behind the end before: both are odd.
+    odd = np.searchsorted(ends, np.flatnonzero(doubled | _ODD[separator][content]))
+    return np.union1d(odd, np.flatnonzero(lengths > LONGEST_LINE)).tolist()
+
+
+# The fast way.
+
+
+def _split(
+    data: bytes, layout: Layout, names: Sequence[str], careful: bool
+) -> tuple[dict[str, pa.Array], np.ndarray, np.ndarray, int]:
+    """Columns of the lines that have the right number of values, those lines' places, the places of doubtful lines
+    (sorted, some of them among the columns' rows), and the number of lines."""
+    if careful or not data or not names:
+        total = data.count(b"\n")
+        return _no_columns(names), np.arange(0), np.arange(total), total
+    kinds = {name: rules.ARROW_TYPES[FIELD_TYPES[name]] for name in names}
+    if not _may_have_hexadecimals(data, layout.separator):
+        try:
+            columns, uneven = _csv(data, layout, kinds)
+        except pa.ArrowInvalid:  # a number that is none: it does not say in how many rows
+            pass
+        else:
+            return _check(columns, uneven, None)
+    texts = dict.fromkeys(names, rules.ARROW_TYPES["string"])
+    try:
+        columns, uneven = _csv(data, layout, texts)
+    except pa.ArrowInvalid:
+        return _split(data, layout, names, True)
+    unreadable = None
+    for name in names:
+        if FIELD_TYPES[name] != "string":
+            columns[name], wrong = numbers_of(columns[name], FIELD_TYPES[name])
+            unreadable = wrong if unreadable is None else unreadable | wrong
+    return _check(columns, uneven, unreadable)
+
+
+def _csv(data: bytes, layout: Layout, kinds: Mapping[str, pa.DataType]) -> tuple[dict[str, pa.Array], list[int]]:
+    """The columns by name, and the places of the lines with another number of values."""
+    uneven: list[int] = []
+
+    def skip(row: pacsv.InvalidRow) -> str:
+        uneven.append(row.number - 1)
+        return "skip"
+
+    include = {STAMPS: rules.ARROW_TYPES["string"], **kinds} if layout.stamped else kinds
+    table = pacsv.read_csv(
+        pa.BufferReader(data),
+        read_options=pacsv.ReadOptions(use_threads=False, block_size=len(data) + 1, column_names=layout.csv_columns),
+        parse_options=pacsv.ParseOptions(
+            delimiter=layout.separator.decode(),
+            quote_char=False,
+            double_quote=False,
+            escape_char=False,
+            newlines_in_values=False,
+            invalid_row_handler=skip,
+        ),
+        convert_options=pacsv.ConvertOptions(
+            column_types=include,
+            include_columns=list(include),
+            null_values=[NULL, ""] if layout.separator == COMMA else [NULL],
+            strings_can_be_null=True,
+        ),
+    )
+    return {name: _one_chunk(table.column(name)) for name in include}, uneven
+
+
+def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
+    if column.num_chunks == 1:
+        return column.chunk(0)
+    return column.unify_dictionaries().combine_chunks() if column.num_chunks else pa.array([], column.type)
+
+
+def _check(
+    columns: dict[str, pa.Array], uneven: list[int], unreadable: np.ndarray | None
+) -> tuple[dict[str, pa.Array], np.ndarray, np.ndarray, int]:
+    rows = len(next(iter(columns.values())))
+    total = rows + len(uneven)
+    places = np.delete(np.arange(total), uneven) if uneven else np.arange(total)
+    stamps = columns.pop(STAMPS, None)
+    unstamped = None if stamps is None else _holding(stamps, lambda text: not STAMP.fullmatch(text))
+    masks = (unstamped, unreadable, rules.broken_rows(columns), _perhaps_headers(columns))
+    doubtful = [places[mask] for mask in masks if mask is not None]
+    doubtful.append(np.array(uneven, dtype=np.int64))
+    return columns, places, np.unique(np.concatenate(doubtful)), total
+
+
+def numbers_of(column: pa.DictionaryArray, kind: str) -> tuple[pa.Array, np.ndarray]:
+    """Numbers of a column of texts, and a mask of the rows whose text is none (null in the numbers)."""
+    texts = column.dictionary.to_pylist()
+    numbers = [rules.parse_integer(text, kind) for text in texts]
+    wrong = np.array([place for place, number in enumerate(numbers) if number is None], dtype=np.int64)
+    taken = pa.array(numbers, rules.ARROW_TYPES[kind]).take(column.indices)
+    codes = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    return taken, np.isin(codes, wrong)
+
+
+CHECKED_FIELDS = frozenset({rule.field for rule in rules.RANGES} | {word.field for word in rules.WORDS})
+
+
+def _perhaps_headers(columns: Mapping[str, pa.Array]) -> np.ndarray | None:
+    """Rows that may be a header line. A column with rules never holds a field's name; other columns may."""
+    if not CHECKED_FIELDS.isdisjoint(columns):
+        return None
+    suspects = np.zeros(len(next(iter(columns.values()))), dtype=bool)
+    for column in columns.values():
+        suspects |= _holding(column, lambda text: any(canonical(name) in FIELD_TYPES for name in _BETWEEN.split(text)))
+    return suspects
+
+
+_BETWEEN = re.compile("[ ,]")
+
+
+def _holding(column: pa.DictionaryArray, test: Callable[[str], bool]) -> np.ndarray:
+    """Mask of the rows whose text passes the test; null does not."""
+    places = [place for place, text in enumerate(column.dictionary.to_pylist()) if test(text)]
+    codes = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    return np.isin(codes, np.array(places, dtype=np.int32))
+
+
+def _may_have_hexadecimals(data: bytes, separator: bytes) -> bool:
+    """Arrow reads 0x1f as a number, a flow log has no such numbers."""
+    for letter in (b"x", b"X"):
+        if letter in data and (
+            data.startswith(b"0" + letter) or separator + b"0" + letter in data or b"\n0" + letter in data
+        ):
+            return True
+    return False
+
+
+def _no_columns(names: Iterable[str]) -> dict[str, pa.Array]:
+    return {name: pa.array([], rules.ARROW_TYPES[FIELD_TYPES[name]]) for name in names}
+
+
+def _assemble(
+    columns: Mapping[str, pa.Array],
+    places: np.ndarray,
+    settled: np.ndarray | None,
+    late: Mapping[int, Mapping[str, Value]],
+    names: Sequence[str],
+    promised: Sequence[str],
+) -> pa.Table:
+    """The settled rows and the late ones in the order of their lines, with the promised columns."""
+    schema = schema_of(promised)
+    rows = len(places)
+    if settled is None and not late:
+        return table_of([columns[name] for name in promised], schema, rows)
+    keep = pa.array(settled) if settled is not None else pa.array(np.ones(rows, dtype=bool))
+    kept = [columns[name].filter(keep) for name in promised]
+    if late:
+        added = sorted(late)
+        order = pa.array(np.argsort(np.concatenate([places[np.asarray(keep)], added]), kind="stable"))
+        kept = [
+            _joined(column, [late[place][name] for place in added]).take(order)
+            for name, column in zip(promised, kept, strict=True)
+        ]
+        rows = len(order)
+    else:
+        rows = int(np.count_nonzero(settled))
+    # Dictionaries are made anew: no value of a rejected line stays in them.
+    return table_of([compact(column) for column in kept], schema, rows)
+
+
+def table_of(columns: Sequence[pa.Array], schema: pa.Schema, rows: int) -> pa.Table:
+    """A table of columns; without any column it still has its number of rows."""
+    if not columns:
+        return pa.table({"#": pa.nulls(rows)}).select([])
+    return pa.Table.from_arrays(list(columns), schema=schema)
+
+
+def empty_records(form: Format, wanted: Collection[str] | None = None) -> pa.Table:
+    """No rows, with the columns that records of the format have."""
+    names = form.readable(wanted)
+    return table_of(list(_no_columns(names).values()), schema_of(names), 0)
+
+
+def schema_of(names: Iterable[str]) -> pa.Schema:
+    return pa.schema([(name, rules.ARROW_TYPES[FIELD_TYPES[name]]) for name in names])
+
+
+def compact(column: pa.Array) -> pa.Array:
+    """The column with only those values in its dictionary that its rows have."""
+    if not pa.types.is_dictionary(column.type):
+        return column
+    return column.cast(pa.utf8()).dictionary_encode()
+
+
+def _joined(column: pa.Array, values: list[Value]) -> pa.Array:
+    if not pa.types.is_dictionary(column.type):
+        return pa.concat_arrays([column, pa.array(values, column.type)])
+    return pa.concat_arrays([column.cast(pa.utf8()), pa.array(values, pa.utf8())]).dictionary_encode()
+
+
+# The careful way.
+
+
+def read_line(line: bytes, layout: Layout, names: Sequence[str]) -> dict[str, Value] | Layout | str:
+    """One tidy line: its values by field, the layout it names if it is a header, or the reason why it can't be read."""
+    text = line.decode("utf-8", "replace")
+    header = header_layout(text)
+    if header is not None:
+        same = header.format == layout.format and header.separator == layout.separator
+        return layout if same and not layout.assumed else header
+    tokens = text.split(layout.separator.decode())
+    width = len(layout.format.fields)
+    if len(tokens) == width + 1 and STAMP.fullmatch(tokens[0]):
+        del tokens[0]
+    if len(tokens) != width:
+        return "wrong_field_count"
+    return values_of(dict(zip(layout.format.column_names, tokens, strict=True)), names, layout.assumed)
+
+
+def values_of(tokens: Mapping[str, str], names: Sequence[str], assumed: bool = False) -> dict[str, Value] | str:
+    """The tokens of the named fields as typed values, or the reason why they can't be."""
+    values: dict[str, Value] = {}
+    for name in names:
+        token: str | None = tokens[name]
+        kind = FIELD_TYPES[name]
+        if token in (NULL, ""):
+            values[name] = None
+        elif kind == "string":
+            values[name] = token
+        else:
+            number = rules.parse_integer(str(token), kind)
+            if number is None:
+                return "bad_number"
+            values[name] = number
+    if assumed and values["version"] != 2:
+        return "unknown_format"
+    return rules.broken_rule(values) or values
+
+
+# What a line says about the layout.
+
+
+def header_layout(text: str) -> Layout | None:
+    """The layout that a tidy header line names, None where the line is none. A header may carry a timestamp too."""
+    separator = "," if "," in text else " "
+    tokens = text.split(separator)
+    stamped = len(tokens) > 1 and STAMP.fullmatch(tokens[0]) is not None
+    found = header_format([token.strip() for token in (tokens[1:] if stamped else tokens)])
+    return None if found is None else Layout(found, separator.encode(), stamped)
+
+
+def layout_of_values(text: str, given: Format) -> Layout:
+    """The layout of lines of a given format, by the first of them."""
+    separator = "," if "," in text and len(text.split(",")) >= len(text.split(" ")) else " "
+    stamped = STAMP.fullmatch(text.split(separator)[0]) is not None and len(given.fields) < len(text.split(separator))
+    return Layout(given, separator.encode(), stamped)
+
+
+def v2_default_layout(text: str) -> Layout | None:
+    """The version 2 default layout if a line can be nothing else: 14 values, each of which fits its field, the first
+    one 2, interface and log status as AWS writes them. None otherwise."""
+    tokens = text.split(" ")
+    stamped = STAMP.fullmatch(tokens[0]) is not None
+    if stamped:
+        del tokens[0]
+    if len(tokens) != len(V2_DEFAULT.fields) or tokens[0] != "2" or not tokens[2].startswith("eni-"):
+        return None
+    if tokens[-1] not in ("OK", *rules.WITHOUT_DATA):
+        return None
+    values = values_of(dict(zip(V2_DEFAULT.fields, tokens, strict=True)), V2_DEFAULT.fields)
+    return None if isinstance(values, str) else Layout(V2_DEFAULT, SPACE, stamped, assumed=True)
