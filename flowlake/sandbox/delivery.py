@@ -1,0 +1,131 @@
+"""Objects as AWS delivers them to S3: keys, five-minute objects, gzip.
+
+An object stays open while records for it can still come; each piece of text is compressed as it arrives, so memory
+does not grow with records.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from flowlake.sandbox.identity import digest
+from flowlake.sandbox.lines import Writer, parquet_table
+from flowlake.sandbox.model import FlowLog
+from flowlake.sandbox.sightings import STEP
+
+LARGEST_OBJECT = 75_000_000
+"""Compressed bytes of an object at most."""
+
+
+def key(log: FlowLog, step: int, seed: int, part: int = 0) -> str:
+    """The object's key. step counts five minutes since the epoch."""
+    moment = datetime.fromtimestamp((step + log.name_by_end) * STEP // 1000, UTC)
+    hash_ = digest(f"{seed}/{log.id}/{step}/{part}", 8)
+    suffix = "log.parquet" if log.file_format == "parquet" else "log.gz"
+    return (
+        f"AWSLogs/{log.account.id}/vpcflowlogs/{log.region}/{moment:%Y/%m/%d}/"
+        f"{log.account.id}_vpcflowlogs_{log.region}_{log.id}_{moment:%Y%m%dT%H%MZ}_{hash_}.{suffix}"
+    )
+
+
+def compressor(level: int) -> Any:
+    """gzip with ISA-L where it is installed, else zlib. The same text gives other compressed bytes, never other text."""
+    try:
+        from isal import isal_zlib
+    except ImportError:
+        return zlib.compressobj(max(level, 1), zlib.DEFLATED, 31)
+    return isal_zlib.compressobj(level, isal_zlib.DEFLATED, 31)
+
+
+@dataclass
+class Object:
+    """One object being written. lines counts what stands in it after the header."""
+
+    number: int
+    key: str
+    log: FlowLog
+    step: int
+    path: Path
+    lines: int = 0
+    raw_bytes: int = 0
+    packed_bytes: int = 0
+    delivered_at: int = 0
+
+
+class Deliveries:
+    """The open objects of all flow logs; closed ones are listed in `done`."""
+
+    def __init__(self, raw: Path, writers: dict[str, Writer], seed: int, level: int = 1) -> None:
+        self.raw, self.writers, self.seed, self.level = raw, writers, seed, level
+        self.done: list[Object] = []
+        self.number = 0
+        self._open: dict[tuple[int, int], tuple[Object, BinaryIO, Any]] = {}
+        self._parts: dict[tuple[int, int], int] = {}
+
+    def append(self, log: FlowLog, step: int, text: memoryview | bytes, lines: int) -> tuple[int, int]:
+        """Adds lines to the flow log's object of that step. Returns (object number, number of the first line)."""
+        place = (log.index, step)
+        if place not in self._open:
+            self._begin(log, step)
+        object_, file, pack = self._open[place]
+        first = object_.lines
+        object_.lines += lines
+        object_.raw_bytes += len(text)
+        if pack is None:
+            file.write(text)
+        else:
+            object_.packed_bytes += file.write(pack.compress(text))
+            if object_.packed_bytes > LARGEST_OBJECT:
+                self._end(place)
+                self._parts[place] = self._parts.get(place, 0) + 1
+        return object_.number, first
+
+    def _begin(self, log: FlowLog, step: int) -> None:
+        part = self._parts.get((log.index, step), 0)
+        key_ = key(log, step, self.seed, part)
+        path = self.raw / key_
+        path.parent.mkdir(parents=True, exist_ok=True)
+        object_ = Object(self.number, key_, log, step, path)
+        self.number += 1
+        header = self.writers[log.format].header
+        if log.file_format == "parquet":
+            file, pack = open(path.with_suffix(".part"), "wb"), None
+        else:
+            file, pack = open(path, "wb"), compressor(self.level)
+            file.write(pack.compress(header))
+        self._open[log.index, step] = (object_, file, pack)
+
+    def _end(self, place: tuple[int, int]) -> None:
+        object_, file, pack = self._open.pop(place)
+        if pack is not None:
+            file.write(pack.flush())
+        file.close()
+        if pack is None:
+            self._to_parquet(object_)
+        object_.packed_bytes = object_.path.stat().st_size
+        # Usually five to ten minutes after the step's end, now and then later.
+        wait = 120 + int(digest(f"{self.seed}/{object_.key}/delay", 6), 16) % 400
+        object_.delivered_at = (object_.step + 1) * STEP // 1000 + wait
+        os.utime(object_.path, (object_.delivered_at, object_.delivered_at))
+        self.done.append(object_)
+
+    def _to_parquet(self, object_: Object) -> None:
+        import pyarrow.parquet as pq
+
+        text = object_.path.with_suffix(".part")
+        table = parquet_table(self.writers[object_.log.format].fields, text.read_bytes())
+        pq.write_table(table, object_.path, compression="gzip")
+        text.unlink()
+
+    def close_before(self, step: int) -> None:
+        """Ends the objects of earlier steps: nothing can come for them any more."""
+        for place in sorted(place for place in self._open if place[1] < step):
+            self._end(place)
+
+    def close(self) -> None:
+        self.close_before(1 << 60)
