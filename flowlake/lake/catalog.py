@@ -85,6 +85,7 @@ class Catalog(ABC):
     def __init__(self, lake: str, database: str) -> None:
         self.lake = lake
         self.database = database
+        self._known: dict[str, Table] = {}
 
     @abstractmethod
     def tables(self) -> list[str]:
@@ -119,9 +120,10 @@ class Catalog(ABC):
             if there is not None:
                 _check_growth(there, wanted)
             try:
-                return self._write_table(wanted, there, version)
+                self._known[contract.table] = self._write_table(wanted, there, version)
             except CatalogConflict:
                 continue
+            return self._known[contract.table]
         raise CatalogConflict(f"table {contract.table} is being changed by others again and again")
 
     def put_partition(
@@ -136,11 +138,17 @@ class Catalog(ABC):
 
         Raises CatalogConflict where it has not, NoSuchTable.
         """
-        known = self.table(table)
+        known = self._known_table(table)
         checked = _checked_values(known, values)
         if not location.endswith("/"):
             raise CatalogError(f"partition {'/'.join(checked)} of {table}: '{location}' must end with a slash")
         return self._write_partition(known, checked, location, dict(parameters), expected)
+
+    def _known_table(self, name: str) -> Table:
+        """The table as this process last saw it: its partition columns never change."""
+        if name not in self._known:
+            self._known[name] = self.table(name)
+        return self._known[name]
 
     @abstractmethod
     def _read_table(self, name: str) -> tuple[Table | None, str | None]: ...
@@ -237,10 +245,10 @@ class FolderCatalog(Catalog):
         return there
 
     def partition(self, table: str, values: Sequence[str]) -> Partition | None:
-        return self._read_partition(self._partition_key(table, _checked_values(self.table(table), values)))
+        return self._read_partition(self._partition_key(table, _checked_values(self._known_table(table), values)))
 
     def partitions(self, table: str, since: str = "", until: str = "") -> list[Partition]:
-        known = self.table(table)
+        known = self._known_table(table)
         keys = [info.key for info in self._say(lambda: list(self._store.list(f"{self._home}{table}/partitions/")))]
         found = [p for p in map(self._read_partition, keys) if p and _dt_wanted(known, p.values, since, until)]
         return sorted(found, key=lambda partition: partition.values)
@@ -391,10 +399,10 @@ class GlueCatalog(Catalog):
         return there
 
     def partition(self, table: str, values: Sequence[str]) -> Partition | None:
-        return self._read_partition(table, _checked_values(self.table(table), values))
+        return self._read_partition(table, _checked_values(self._known_table(table), values))
 
     def partitions(self, table: str, since: str = "", until: str = "") -> list[Partition]:
-        known = self.table(table)
+        known = self._known_table(table)
         bounds = [f"dt >= '{since}'"] * bool(since) + [f"dt <= '{until}'"] * bool(until)
         has_dt = any(column.name == "dt" for column in known.partitions)
         asked = {"Expression": " AND ".join(bounds)} if bounds and has_dt else {}
