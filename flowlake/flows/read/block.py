@@ -62,3 +62,8 @@ def rejects_table(rejects: Iterable[Reject]) -> pa.Table:
 def reject_text(raw: bytes) -> str:
     """At most 1,000 characters of a line as valid UTF-8."""
     return raw[: 4 * REJECT_TEXT_LENGTH].decode("utf-8", "replace")[:REJECT_TEXT_LENGTH]
+
+
+def torn_gzip(words: str, unended: str) -> Reject:
+    """The reject that stands for what a torn object lost; unended is the begin of the line it broke off in."""
+    return Reject(None, "torn_gzip", f"{words}; {unended}"[:REJECT_TEXT_LENGTH] if unended else words)

@@ -37,22 +37,31 @@ class LineReader:
     def __init__(self, name: str, given: Format | None, wanted: Collection[str] | None) -> None:
         self.layout: Layout | None = None
         self.blocks = 0
+        self.recognised = False  # an envelope was seen that carries flow logs
+        self.waiting: list[Reject] = []
         self._name = name
         self._given = given
         self._wanted = wanted
 
+    def reject(self, reject: Reject) -> None:
+        """Counts a line that was lost before it got here; it goes out with the next block."""
+        self.waiting.append(reject)
+
     def read(self, lines: Lines) -> Iterator[Block]:
         """The blocks of a batch of whole lines. Raises NotAFlowLog where the first batch shows no layout."""
-        before: list[Reject] = []
+        before, self.waiting = self.waiting, []
         if self.layout is None:
-            lines, before = self._settle(lines)
-        if self.layout is None:
-            if before and self._given is None:
-                raise NotAFlowLog(f"{self._name}: no header, no format given, and no line of the version 2 default")
-            if before and self._given is not None:
-                self.blocks += 1
-                yield _block(self._given, empty_records(self._given, self._wanted), before, len(before))
-            return
+            lines, unsettled = self._settle(lines)
+            before += unsettled
+            if self.layout is None:
+                stray = bool(unsettled) or not self.recognised
+                if before and self._given is None and self.blocks == 0 and stray:
+                    raise NotAFlowLog(f"{self._name}: no header, no format given, and no line of the version 2 default")
+                if before:
+                    form = self._given or Format(())
+                    self.blocks += 1
+                    yield _block(form, empty_records(form, self._wanted), before, len(before))
+                return
         for part in self._parts(lines):
             if before or part.lines or self.blocks == 0:
                 self.blocks += 1
@@ -68,9 +77,9 @@ class LineReader:
         form = known or Format(())
         if torn is not None:
             yield _block(form, empty_records(form, self._wanted), [torn], 0, torn=True)
-        elif self.blocks == 0 and known is None:
-            raise NotAFlowLog(f"{self._name}: it is empty")
-        elif self.blocks == 0:
+        elif self.blocks == 0 and known is None and not self.recognised:
+            raise NotAFlowLog(f"{self._name}: no header, no format given, and no line at all")
+        elif self.blocks == 0 and known is not None:
             yield _block(form, empty_records(form, self._wanted), [], 0)
 
     def _parts(self, lines: Lines) -> Iterator[Part]:

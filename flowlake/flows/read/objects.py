@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import BinaryIO
 
-from flowlake.flows.read.block import Block, Reject, reject_text
+from flowlake.flows.read.block import Block, reject_text, torn_gzip
+from flowlake.flows.read.envelopes import EnvelopeReader
 from flowlake.flows.read.formats import parse_format
 from flowlake.flows.read.inflate import GZIP_MAGIC, Inflated, Readable
 from flowlake.flows.read.lines import LineReader
-from flowlake.flows.read.text import LONGEST_LINE, Lines
+from flowlake.flows.read.parquet import PARQUET_MAGIC, read_parquet
+from flowlake.flows.read.text import BYTE_ORDER_MARK, LONGEST_LINE, Lines
 
 READ_BYTES = 1 << 18
+HEAD_BYTES = 1 << 10  # within which the first character stands
 DEEPEST = 3  # gzip within gzip: CloudWatch zips what it sends, Firehose may zip again what it stores
 
 
@@ -57,7 +60,14 @@ def read_blocks(
     while len(layers) < DEEPEST and source.peek(2) == GZIP_MAGIC:
         layers.append(Inflated(source))
         source = Peeked(layers[-1])
-    yield from _text_blocks(source, layers, LineReader(name, given, columns), block_bytes)
+    head = source.peek(HEAD_BYTES)
+    reader = LineReader(name, given, columns)
+    if head.startswith(PARQUET_MAGIC):
+        yield from read_parquet(source, name, columns)
+    elif head.removeprefix(BYTE_ORDER_MARK).lstrip()[:1] in (b"{", b"["):
+        yield from EnvelopeReader(reader, columns, block_bytes).read(source, lambda: _torn(layers))
+    else:
+        yield from _text_blocks(source, layers, reader, block_bytes)
 
 
 def _text_blocks(source: Readable, layers: list[Inflated], reader: LineReader, block_bytes: int) -> Iterator[Block]:
@@ -73,9 +83,8 @@ def _text_blocks(source: Readable, layers: list[Inflated], reader: LineReader, b
         if data:
             yield from reader.read(Lines(data, number))
         number += data.count(b"\n")
-    torn = _torn(layers)
-    reject = None if torn is None else Reject(None, "torn_gzip", f"{torn}; {reject_text(unended)}"[:1000])
-    yield from reader.finish(reject)
+    words = _torn(layers)
+    yield from reader.finish(None if words is None else torn_gzip(words, reject_text(unended)))
 
 
 def _torn(layers: list[Inflated]) -> str | None:

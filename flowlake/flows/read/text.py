@@ -126,7 +126,7 @@ def read_lines(lines: Lines, layout: Layout, wanted: Collection[str] | None = No
             else:
                 late[place] = result
     settled = ~np.isin(places, doubtful) & (places < total) if doubtful.size else None
-    records = _assemble(columns, places, settled, late, names, layout.format.readable(wanted))
+    records = assemble(columns, places, settled, late, layout.format.readable(wanted))
     rejects.sort(key=lambda reject: reject.line or 0)
     return Part(records, rejects, total - headers + len(tidied.rejected), layout, rest, next_layout)
 
@@ -304,7 +304,7 @@ def _check(
     total = rows + len(uneven)
     places = np.delete(np.arange(total), uneven) if uneven else np.arange(total)
     stamps = columns.pop(STAMPS, None)
-    unstamped = None if stamps is None else _holding(stamps, lambda text: not STAMP.fullmatch(text))
+    unstamped = None if stamps is None else holding(stamps, lambda text: not STAMP.fullmatch(text))
     masks = (unstamped, unreadable, rules.broken_rows(columns), _perhaps_headers(columns))
     doubtful = [places[mask] for mask in masks if mask is not None]
     doubtful.append(np.array(uneven, dtype=np.int64))
@@ -330,14 +330,14 @@ def _perhaps_headers(columns: Mapping[str, pa.Array]) -> np.ndarray | None:
         return None
     suspects = np.zeros(len(next(iter(columns.values()))), dtype=bool)
     for column in columns.values():
-        suspects |= _holding(column, lambda text: any(canonical(name) in FIELD_TYPES for name in _BETWEEN.split(text)))
+        suspects |= holding(column, lambda text: any(canonical(name) in FIELD_TYPES for name in _BETWEEN.split(text)))
     return suspects
 
 
 _BETWEEN = re.compile("[ ,]")
 
 
-def _holding(column: pa.DictionaryArray, test: Callable[[str], bool]) -> np.ndarray:
+def holding(column: pa.DictionaryArray, test: Callable[[str], bool]) -> np.ndarray:
     """Mask of the rows whose text passes the test; null does not."""
     places = [place for place, text in enumerate(column.dictionary.to_pylist()) if test(text)]
     codes = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
@@ -358,31 +358,26 @@ def _no_columns(names: Iterable[str]) -> dict[str, pa.Array]:
     return {name: pa.array([], rules.ARROW_TYPES[FIELD_TYPES[name]]) for name in names}
 
 
-def _assemble(
+def assemble(
     columns: Mapping[str, pa.Array],
     places: np.ndarray,
     settled: np.ndarray | None,
     late: Mapping[int, Mapping[str, Value]],
-    names: Sequence[str],
     promised: Sequence[str],
 ) -> pa.Table:
     """The settled rows and the late ones in the order of their lines, with the promised columns."""
     schema = schema_of(promised)
-    rows = len(places)
-    if settled is None and not late:
-        return table_of([columns[name] for name in promised], schema, rows)
-    keep = pa.array(settled) if settled is not None else pa.array(np.ones(rows, dtype=bool))
-    kept = [columns[name].filter(keep) for name in promised]
+    if settled is None:
+        return table_of([columns[name] for name in promised], schema, len(places))
+    kept = [columns[name].filter(pa.array(settled)) for name in promised]
+    rows = int(np.count_nonzero(settled)) + len(late)
     if late:
         added = sorted(late)
-        order = pa.array(np.argsort(np.concatenate([places[np.asarray(keep)], added]), kind="stable"))
+        order = pa.array(np.argsort(np.concatenate([places[settled], added])))
         kept = [
             _joined(column, [late[place][name] for place in added]).take(order)
             for name, column in zip(promised, kept, strict=True)
         ]
-        rows = len(order)
-    else:
-        rows = int(np.count_nonzero(settled))
     # Dictionaries are made anew: no value of a rejected line stays in them.
     return table_of([compact(column) for column in kept], schema, rows)
 
