@@ -7,16 +7,16 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, BinaryIO
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from flowlake.commands import CommandFailed
 
 if TYPE_CHECKING:
-    from flowlake.flows.read import Block
+    import pyarrow as pa
 
-ROWS_AT_ONCE = 4096
+ROWS_AT_ONCE = 1 << 16
 COUNTED = ("records", "nodata", "skipdata", "rejects")
 EPILOG = """\
 Records go to stdout, one JSON object a line: numbers as numbers, account ids as text, null where the log has '-'.
@@ -65,39 +65,51 @@ def _read(name: str, format: str | None, counts: Counter[str]) -> bool:
     from flowlake.flows.read import NotAFlowLog, read_blocks
 
     try:
-        with _opened(name) as stream:
+        with nullcontext(sys.stdin.buffer) if name == "-" else Path(name).open("rb") as stream:
             for block in read_blocks(stream, name, format=format):
-                _print_records(block, counts)
+                _print_records(block.records, counts)
                 for reject in block.rejects.to_pylist():
                     _print_reject({"file": name, **reject}, counts)
     except NotAFlowLog as error:
         _print_reject({"file": name, "line": None, "reason": "not_a_flow_log", "text": str(error)}, counts)
         return False
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise CommandFailed(f"can't read {name}: {error.strerror}", exit_code=2) from error
     return True
 
 
-@contextmanager
-def _opened(name: str) -> Iterator[BinaryIO]:
-    if name == "-":
-        yield sys.stdin.buffer
-        return
-    try:
-        stream = open(name, "rb")
-    except OSError as error:
-        raise CommandFailed(f"can't open {name}: {error.strerror}", exit_code=2) from error
-    with stream:
-        yield stream
+def _print_records(records: pa.Table, counts: Counter[str]) -> None:
+    for start in range(0, records.num_rows, ROWS_AT_ONCE):
+        rows = records.slice(start, ROWS_AT_ONCE)
+        for status, count in _statuses(rows).items():
+            counts[status.lower() if status in ("NODATA", "SKIPDATA") else "records"] += count
+        sys.stdout.write("\n".join(_as_json(rows)) + "\n")
 
 
-def _print_records(block: Block, counts: Counter[str]) -> None:
-    names = block.records.column_names
-    for batch in block.records.to_batches(max_chunksize=ROWS_AT_ONCE):
-        columns = [batch.column(name).to_pylist() for name in names]
-        rows = [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
-        for row in rows:
-            status = row.get("log_status")
-            counts[status.lower() if status in ("NODATA", "SKIPDATA") else "records"] += 1
-        sys.stdout.write("".join(json.dumps(row) + "\n" for row in rows))
+def _statuses(rows: pa.Table) -> dict[str, int]:
+    if "log_status" not in rows.column_names:
+        return {"": rows.num_rows}
+    found = rows.column("log_status").combine_chunks().dictionary_decode().value_counts()
+    return {entry["values"] or "": entry["counts"] for entry in found.to_pylist()}
+
+
+def _as_json(rows: pa.Table) -> list[str]:
+    """Each row as a JSON object, put together column by column."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    pieces: list[Any] = ["{"]
+    for name in rows.column_names:
+        column = rows.column(name).combine_chunks()
+        if pa.types.is_dictionary(column.type):
+            texts = pa.array([json.dumps(value) for value in column.dictionary.to_pylist()], pa.utf8())
+            values = texts.take(column.indices)
+        else:
+            values = column.cast(pa.utf8())
+        pieces += [f"{json.dumps(name)}: ", values.fill_null("null"), ", "]
+    return pc.binary_join_element_wise(*pieces[:-1], "}", "").to_pylist()
 
 
 def _print_reject(reject: dict[str, Any], counts: Counter[str]) -> None:
