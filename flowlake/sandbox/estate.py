@@ -84,6 +84,8 @@ class Estate:
     """The thing that lives and ends with an interface: its instance, its task."""
     stories: list[dict[str, Any]] = field(default_factory=list)
     known_networks: list[tuple[str, str]] = field(default_factory=list)
+    _by_kind: dict[tuple[str, str, str], list[Thing]] = field(default_factory=dict)
+    _by_kind_count: int = -1
     _public: int = int(ipaddress.IPv4Address("3.208.17.9"))
     _addresses: dict[int, Addresses] = field(default_factory=dict)
     _acts: list[tuple[int, int, Callable[[int], None]]] = field(default_factory=list)
@@ -91,6 +93,15 @@ class Estate:
 
     def random(self, purpose: str) -> random.Random:
         return random.Random(f"{self.sizes.seed}/{purpose}")
+
+    def things_of(self, kind: str, account: Account, region: str) -> list[Thing]:
+        """Things of a kind that an account has in a region, whether they are there now or not."""
+        if self._by_kind_count != len(self.things):
+            self._by_kind = {}
+            for thing in self.things:
+                self._by_kind.setdefault((thing.kind, thing.account.id, thing.region), []).append(thing)
+            self._by_kind_count = len(self.things)
+        return self._by_kind.get((kind, account.id, region), [])
 
     # -- adding
 

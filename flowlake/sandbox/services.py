@@ -468,6 +468,8 @@ def _kube(app: App, size: int) -> None:
             attachment_owner=app.account_id,
             tags={"node.k8s.amazonaws.com/instance_id": node.instance_id or "", "cluster.k8s.amazonaws.com/name": app.name},
         )  # fmt: skip
+        node_thing = estate.served[node.index]
+        node_thing.attributes["more"] = [second]
         nodes.append(second)
         if number % 3 == 0:
             prefix = estate.take_prefix(second)

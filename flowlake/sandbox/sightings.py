@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from flowlake.sandbox.tables import (
     COVER,
-    INTERNET_GATEWAY,
     GATEWAY_ENDPOINT,
     INTER_REGION_PEERING,
+    INTERNET_GATEWAY,
     PEERING,
     VPN_GATEWAY,
     Ints,

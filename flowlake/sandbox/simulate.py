@@ -12,7 +12,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from flowlake.lake.hours import Hour
-from flowlake.sandbox import flow_logs, organisation, services, tables
+from flowlake.lake.store import open_store
+from flowlake.sandbox import flow_logs, inventory, organisation, services, tables
 from flowlake.sandbox.delivery import Deliveries
 from flowlake.sandbox.estate import Estate, Sizes
 from flowlake.sandbox.identity import Ids
+from flowlake.sandbox.inventory import Weather
 from flowlake.sandbox.lines import Writer
 from flowlake.sandbox.model import OUTSIDE_NAMES
 from flowlake.sandbox.sightings import STEP, Habits, Records, covered, look
@@ -91,6 +93,7 @@ class Summary:
     interfaces: int = 0
     lives: int = 0
     seconds: float = 0.0
+    inventory: dict[str, Any] = field(default_factory=dict)
     records_by_format: dict[str, int] = field(default_factory=dict)
 
 
@@ -227,8 +230,13 @@ def _busy(zero: int, step: int) -> float:
     return 1.0 + 0.33 * math.sin((hour - 8) / 24 * 2 * math.pi)
 
 
-def simulate(out: Path, settings: Settings, progress: Progress = lambda _: None) -> Summary:
-    """Writes the estate, its flow logs and the truth under out. The same settings give the same text."""
+def simulate(
+    out: Path, settings: Settings, weather: Weather | None = None, progress: Progress = lambda _: None
+) -> Summary:
+    """Writes the estate, its flow logs and the truth under out, and with weather what its inventory sees.
+
+    The same settings give the same text.
+    """
     began = time.monotonic()
     estate = design(settings)
     progress(f"{len(estate.interfaces):,} interfaces in {len(estate.vpcs)} VPCs")
@@ -242,6 +250,10 @@ def simulate(out: Path, settings: Settings, progress: Progress = lambda _: None)
     summary.packed_bytes = sum(o.packed_bytes for o in emission.deliveries.done)
     summary.interfaces = len(estate.interfaces)
     summary.lives = len(emission.tables.endpoint_interface)
+    if weather is not None:
+        progress("events and sweeps")
+        summary.inventory = asdict(inventory.write(estate, open_store(str(out)), weather))
+        summary.inventory.pop("lost_ids")
     summary.seconds = round(time.monotonic() - began, 1)
     return summary
 
