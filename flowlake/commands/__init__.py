@@ -5,6 +5,7 @@ from __future__ import annotations
 COMMANDS = {
     "demo": "A simulated estate, the whole way, on this machine.",
     "read": "What is in these flow log objects: records, NODATA, SKIPDATA and rejects.",
+    "collect": "The inventory of your AWS accounts, by read-only calls from this machine.",
     "enrich": "Raw flow logs in, published conversations out, for one or more hours.",
     "tables": "What was published: tables, partitions, runs.",
     "query": "Asks what was published in SQL, with DuckDB, through the catalog.",
