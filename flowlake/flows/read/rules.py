@@ -122,14 +122,14 @@ def broken_rows(columns: Mapping[str, pa.Array]) -> np.ndarray | None:
     if "start" in columns and "end" in columns:
         early = pc.less(columns["end"], columns["start"])
         if pc.any(early).as_py():
-            broken.append(_as_mask(early))
+            broken.append(as_mask(early))
     return np.logical_or.reduce(broken) if broken else None
 
 
 def _wrong_words(word: Words, column: pa.DictionaryArray) -> list[np.ndarray]:
     values = column.dictionary
     if word.quick is not None:
-        doubtful = np.flatnonzero(~_as_mask(pc.match_substring_regex(values, word.quick)))
+        doubtful = np.flatnonzero(~as_mask(pc.match_substring_regex(values, word.quick)))
     else:
         doubtful = np.arange(len(values))
     wrong = [place for place in doubtful.tolist() if not word.allows(values[place].as_py())]
@@ -147,7 +147,7 @@ def _out_of_range(rule: Range, columns: Mapping[str, pa.Array]) -> list[np.ndarr
     if least is None or (rule.least <= least and greatest <= rule.greatest):
         return []
     out = pc.or_(pc.less(column, rule.least), pc.greater(column, rule.greatest))
-    mask = _as_mask(out)
+    mask = as_mask(out)
     if rule.only_data and "log_status" in columns:
         mask &= ~without_data(columns["log_status"])
     return [mask] if mask.any() else []
@@ -159,5 +159,5 @@ def without_data(log_status: pa.DictionaryArray) -> np.ndarray:
     return np.isin(log_status.indices.fill_null(-1).to_numpy(zero_copy_only=False), np.array(codes, dtype=np.int32))
 
 
-def _as_mask(flags: pa.Array) -> np.ndarray:
+def as_mask(flags: pa.Array) -> np.ndarray:
     return flags.fill_null(False).to_numpy(zero_copy_only=False)

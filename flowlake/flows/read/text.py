@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from flowlake.flows.read import rules
@@ -149,7 +150,7 @@ def tidy(lines: Lines, separator: bytes) -> Tidy:
         if isinstance(outcome, str):
             rejected.append(Reject(lines.number(place), outcome, reject_text(raw)))
             rows[place] = None
-        elif outcome != raw:
+        else:
             rows[place] = outcome or None
             changed[place] = raw
     kept = np.array([place for place, row in enumerate(rows) if row is not None], dtype=np.int64)
@@ -247,7 +248,7 @@ def _split(
         except pa.ArrowInvalid:  # a number that is none: it does not say in how many rows
             pass
         else:
-            return _check(columns, uneven, None)
+            return _check(columns, uneven, None, layout)
     texts = dict.fromkeys(names, rules.ARROW_TYPES["string"])
     try:
         columns, uneven = _csv(data, layout, texts)
@@ -258,7 +259,7 @@ def _split(
         if FIELD_TYPES[name] != "string":
             columns[name], wrong = numbers_of(columns[name], FIELD_TYPES[name])
             unreadable = wrong if unreadable is None else unreadable | wrong
-    return _check(columns, uneven, unreadable)
+    return _check(columns, uneven, unreadable, layout)
 
 
 def _csv(data: bytes, layout: Layout, kinds: Mapping[str, pa.DataType]) -> tuple[dict[str, pa.Array], list[int]]:
@@ -298,14 +299,18 @@ def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
 
 
 def _check(
-    columns: dict[str, pa.Array], uneven: list[int], unreadable: np.ndarray | None
+    columns: dict[str, pa.Array], uneven: list[int], unreadable: np.ndarray | None, layout: Layout
 ) -> tuple[dict[str, pa.Array], np.ndarray, np.ndarray, int]:
     rows = len(next(iter(columns.values())))
     total = rows + len(uneven)
     places = np.delete(np.arange(total), uneven) if uneven else np.arange(total)
     stamps = columns.pop(STAMPS, None)
-    unstamped = None if stamps is None else holding(stamps, lambda text: not STAMP.fullmatch(text))
-    masks = (unstamped, unreadable, rules.broken_rows(columns), _perhaps_headers(columns))
+    unstamped = other = None
+    if stamps is not None:
+        unstamped = holding(stamps, lambda text: not STAMP.fullmatch(text)) | rules.as_mask(stamps.is_null())
+    if layout.assumed:
+        other = rules.as_mask(pc.not_equal(columns["version"], 2).fill_null(True))
+    masks = (unstamped, other, unreadable, rules.broken_rows(columns), _perhaps_headers(columns))
     doubtful = [places[mask] for mask in masks if mask is not None]
     doubtful.append(np.array(uneven, dtype=np.int64))
     return columns, places, np.unique(np.concatenate(doubtful)), total
