@@ -1,0 +1,94 @@
+"""Addresses as numbers, many at a time.
+
+An address is a pair of unsigned 64-bit integers (high, low) of its 128 bits; IPv4 stands at ::ffff:0:0/96, as RFC 4291 maps it.
+A text that is no address is the pair NONE.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+U64 = npt.NDArray[np.uint64]
+
+V4 = 0xFFFF << 32
+NONE_HIGH = np.uint64(0xFFFFFFFFFFFFFFFF)
+NONE_LOW = np.uint64(0)
+
+
+def parse(texts: Sequence[str | None]) -> tuple[U64, U64]:
+    """Texts as (high, low); null and what is no address become NONE."""
+    packed = bytearray()
+    for text in texts:
+        packed += _packed(text)
+    pairs = np.frombuffer(bytes(packed), dtype=">u8").reshape(-1, 2)
+    return pairs[:, 0].astype(np.uint64), pairs[:, 1].astype(np.uint64)
+
+
+_NO_ADDRESS = b"\xff" * 8 + b"\0" * 8
+_V4_PREFIX = b"\0" * 10 + b"\xff\xff"
+
+
+def _packed(text: str | None) -> bytes:
+    if text is None:
+        return _NO_ADDRESS
+    try:
+        if ":" in text:
+            return socket.inet_pton(socket.AF_INET6, text)
+        return _V4_PREFIX + socket.inet_pton(socket.AF_INET, text)
+    except (OSError, ValueError):
+        return _NO_ADDRESS
+
+
+def as_int(text: str) -> int:
+    """One address as a 128-bit integer, IPv4 mapped. Raises ValueError."""
+    packed = _packed(text)
+    if packed == _NO_ADDRESS:
+        raise ValueError(f"'{text}' is no address")
+    return int.from_bytes(packed, "big")
+
+
+def range_of(cidr: str) -> tuple[int, int]:
+    """First and last address of a range, as 128-bit integers. Raises ValueError."""
+    network = ipaddress.ip_network(cidr, strict=False)
+    first, last = int(network.network_address), int(network.broadcast_address)
+    if network.version == 4:
+        return first + V4, last + V4
+    return first, last
+
+
+def is_none(high: U64) -> npt.NDArray[np.bool_]:
+    return high == NONE_HIGH
+
+
+def _v4(high: U64, low: U64) -> npt.NDArray[np.bool_]:
+    return (high == 0) & ((low >> np.uint64(32)) == np.uint64(0xFFFF))
+
+
+def _in_v4(high: U64, low: U64, cidr: str) -> npt.NDArray[np.bool_]:
+    first, last = range_of(cidr)
+    return (high == 0) & (low >= np.uint64(first)) & (low <= np.uint64(last))
+
+
+PRIVATE_V4 = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
+NOT_PUBLIC_V4 = (*PRIVATE_V4, "100.64.0.0/10", "169.254.0.0/16", "127.0.0.0/8", "0.0.0.0/8", "224.0.0.0/3")
+
+
+def is_rfc1918(high: U64, low: U64) -> npt.NDArray[np.bool_]:
+    """RFC 1918 for IPv4 (by number, so 172.2.0.1 is not), RFC 4193 (fc00::/7) for IPv6."""
+    private = (high >> np.uint64(57)) == np.uint64(0xFC >> 1)
+    for cidr in PRIVATE_V4:
+        private |= _in_v4(high, low, cidr)
+    return private
+
+
+def is_public(high: U64, low: U64) -> npt.NDArray[np.bool_]:
+    """Neither private nor shared, link-local, loopback, multicast or reserved; IPv6: 2000::/3."""
+    public = _v4(high, low)
+    for cidr in NOT_PUBLIC_V4:
+        public &= ~_in_v4(high, low, cidr)
+    return public | ((high >> np.uint64(61)) == np.uint64(1))

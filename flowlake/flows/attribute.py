@@ -1,0 +1,508 @@
+"""Attribution: whose address it was at the time, for both ends of every sum.
+
+A sum's own side is its interface id. The far side is found by the first rule that holds: the book's interval, the records of the hour
+(attested), the last sight (assumed, provisional hours only), an AWS service, a known network, a public address; else none.
+Two claimants at one time: none, and said so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from flowlake.flows import roles
+from flowlake.flows.addresses import U64, is_none, is_public
+from flowlake.flows.evidence import NOT_LOGGED, Hints
+from flowlake.flows.lookup import APPLIANCE, NAT, NOBODY, I32, I64, Bools, Lookup, mix, scopes
+from flowlake.flows.networks import Ranges
+from flowlake.flows.summarise import EGRESS, EXTRAS, INGRESS, REJECT, UNKNOWN_ACTION, Source, minutes_masks
+
+# How an end is known; the order is that of strength.
+HOWS = ("interface", "interval", "attested", "assumed", "aws_service", "network", "public", "none")
+INTERFACE, INTERVAL, ATTESTED, ASSUMED, AWS_SERVICE, NETWORK, PUBLIC, NONE = range(8)
+
+LEGS = ("direct", "nat_inside", "nat_outside", "hop")
+DIRECT, NAT_INSIDE, NAT_OUTSIDE, HOP = range(4)
+
+# Where the reporter stands to the bytes: the order in which it is believed where all are complete.
+RECEIVER, SENDER, BETWEEN, UNSAID_POSITION = range(4)
+
+CONTESTED_SRC, CONTESTED_DST, UNSURE = 1, 2, 4
+"""Bits of a row's doubts: two claimed the end's address; it can't be excluded that another reporter's record of these bytes is counted too."""
+
+GENEVE_PORT, UDP = 6081, 17
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What attribution is told from outside."""
+
+    provisional: bool = False
+    clock_slack_seconds: int = 60
+    """Start and end of a record may be off by up to 60 s (AWS): who else claims the address that near makes it contested."""
+
+
+@dataclass
+class World:
+    """Everything attribution looks things up in: the book, the hints of all records, the ranges."""
+
+    lookup: Lookup
+    hints: Hints
+    aws: Ranges
+    networks: Ranges
+    settings: Settings
+
+
+@dataclass
+class Holder:
+    """Answer for each asked (address, span): who, how, in which VPC the address lies, whether contested."""
+
+    who: I32
+    how: npt.NDArray[np.int8]
+    scope: I32
+    contested: Bools
+
+
+def holders(world: World, vpc: I32, high: U64, low: U64, start: I64, end: I64) -> Holder:
+    """Who held each address, asked from a VPC, over the span [start, end] in epoch seconds. The services, networks and public rules follow in far_side."""
+    rows = len(vpc)
+    pairs, inverse = _distinct_pairs(vpc, high, low)
+    p_vpc, p_high, p_low = vpc[pairs], high[pairs], low[pairs]
+    p_scope = scopes(world.lookup, p_vpc, p_high, p_low)
+    scope = p_scope[inverse]
+    slack = world.settings.clock_slack_seconds
+    start_ms, end_ms = start * 1000, end * 1000
+    by_claim = _by_claims(world, p_scope, p_high, p_low, inverse, start_ms, end_ms, slack * 1000)
+    who, assumed, contested, secondary = by_claim
+    how = np.where(who >= 0, INTERVAL, NONE).astype(np.int8)
+    _by_prefixes(world, p_scope, p_high, p_low, inverse, start_ms, end_ms, slack * 1000, who, how, contested)
+    near, near_several, exact, exact_several = _by_attestation(
+        world, p_scope, p_high, p_low, inverse, start, end, slack
+    )
+    # A secondary address may have moved and come back between two sights: the records of another holder outweigh the book.
+    moved = secondary & (who >= 0) & (exact >= 0) & (exact != who)
+    contested |= moved | (secondary & (who >= 0) & exact_several)
+    who[contested], how[contested] = NOBODY, NONE
+    open_ = who < 0
+    attested = open_ & (near >= 0) & ~near_several
+    who[attested], how[attested] = near[attested], ATTESTED
+    contested[attested] = False
+    contested |= open_ & near_several
+    if world.settings.provisional:
+        tail = (who < 0) & (assumed >= 0) & ~contested
+        who[tail], how[tail] = assumed[tail], ASSUMED
+    assert len(who) == rows
+    return Holder(who, how, scope, contested & (who < 0))
+
+
+def _distinct_pairs(vpc: I32, high: U64, low: U64) -> tuple[I64, I64]:
+    """Rows of the distinct (VPC, address) pairs, and for each row its pair."""
+    keys = mix(vpc, high, low)
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    if not bool(np.all((vpc[first][inverse] == vpc) & (high[first][inverse] == high) & (low[first][inverse] == low))):
+        keys = mix(vpc, high, low, salt=7)
+        _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    return first, inverse
+
+
+def _by_claims(
+    world: World, scope: I32, high: U64, low: U64, inverse: I64, start: I64, end: I64, slack: int
+) -> tuple[I32, I32, Bools, Bools]:
+    """The holder by the book's claims; who it would be if its last sight still held; contested; and whether the claim is of a secondary address."""
+    lookup = world.lookup
+    rows = len(inverse)
+    who, assumed = np.full(rows, NOBODY, np.int32), np.full(rows, NOBODY, np.int32)
+    contested, secondary = np.zeros(rows, np.bool_), np.zeros(rows, np.bool_)
+    begin, stop = lookup.claims.find(scope.astype(np.int64), high, low)
+    first, last = begin[inverse], stop[inverse]
+    near = np.full(rows, NOBODY, np.int32)
+    most = int((stop - begin).max(initial=0))
+    for k in range(most):
+        r = np.flatnonzero(first + k < last)
+        c = first[r] + k
+        holder, since, until = lookup.claim_interface[c], lookup.claim_from[c], lookup.claim_to[c]
+        s, e = start[r], end[r]
+        is_near = (since <= e + slack) & (until >= s - slack)
+        contested[r] |= is_near & (near[r] >= 0) & (near[r] != holder)
+        near[r] = np.where(is_near & (near[r] < 0), holder, near[r])
+        holds = (s >= since) & (s < until)
+        # The record may say a start before its first packet came: up to the slack before a birth, if it ends after it.
+        newborn = (s < since) & (s >= since - slack) & (e >= since) & (until > since)
+        hit = holds | newborn
+        who[r] = np.where(hit, holder, who[r])
+        secondary[r] = np.where(hit, ~lookup.claim_primary[c], secondary[r])
+        tail = lookup.claim_open[c] & lookup.claim_primary[c] & (s >= until)
+        assumed[r] = np.where(tail, holder, assumed[r])
+    return who, assumed, contested, secondary
+
+
+def _by_prefixes(
+    world: World,
+    scope: I32,
+    high: U64,
+    low: U64,
+    inverse: I64,
+    start: I64,
+    end: I64,
+    slack: int,
+    who: I32,
+    how: npt.NDArray[np.int8],
+    contested: Bools,
+) -> None:
+    """Delegated prefixes, for addresses that no claim names; only VPCs that have any are looked at."""
+    with_prefixes = np.isin(scope, list(world.lookup.prefixes))
+    for pair in np.flatnonzero(with_prefixes).tolist():
+        claims = world.lookup.prefix_claims(int(scope[pair]), (int(high[pair]) << 64) | int(low[pair]))
+        if not claims:
+            continue
+        rows = np.flatnonzero((inverse == pair) & (who < 0))
+        near = np.full(len(rows), NOBODY, np.int32)
+        found = np.full(len(rows), NOBODY, np.int32)
+        several = np.zeros(len(rows), np.bool_)
+        for holder, since, until, _ in claims:
+            is_near = (since <= end[rows] + slack) & (until >= start[rows] - slack)
+            several |= is_near & (near >= 0) & (near != holder)
+            near = np.where(is_near & (near < 0), holder, near).astype(np.int32)
+            found = np.where((start[rows] >= since) & (start[rows] < until), holder, found).astype(np.int32)
+        who[rows] = np.where(several, NOBODY, found)
+        how[rows] = np.where(~several & (found >= 0), INTERVAL, NONE)
+        contested[rows] |= several
+
+
+def _by_attestation(
+    world: World, scope: I32, high: U64, low: U64, inverse: I64, start: I64, end: I64, slack: int
+) -> tuple[I32, Bools, I32, Bools]:
+    """Who, by its own records, used the address around the span (with slack), and within it; and whether several did."""
+    hints, starts = world.hints, world.lookup.starts
+    rows = len(inverse)
+    near, exact = np.full(rows, NOBODY, np.int32), np.full(rows, NOBODY, np.int32)
+    near_several, exact_several = np.zeros(rows, np.bool_), np.zeros(rows, np.bool_)
+    begin, stop = hints.attested.find(scope.astype(np.int64), high, low)
+    most = int((stop - begin).max(initial=0))
+    if most == 0:
+        return near, near_several, exact, exact_several
+    first, last = begin[inverse], stop[inverse]
+    wide = minutes_masks(start - slack, end + slack, starts)
+    tight = minutes_masks(start, end, starts)
+    for k in range(most):
+        r = np.flatnonzero(first + k < last)
+        a = first[r] + k
+        holder, mask = hints.attested_interface[a], hints.attested_mask[a]
+        for seen, several, span in ((near, near_several, wide), (exact, exact_several, tight)):
+            used = (mask & span[r]) != 0
+            several[r] |= used & (seen[r] >= 0) & (seen[r] != holder)
+            seen[r] = np.where(used & (seen[r] < 0), holder, seen[r])
+    return near, near_several, exact, exact_several
+
+
+# --- both ends of every sum ------------------------------------------------------------------------------------------
+
+
+class Summed(Protocol):
+    """A worker's sums with the lists that their codes are rows of, as steps.unpack_sums hands them on."""
+
+    sums: pa.Table
+    high: U64
+    low: U64
+    own: Bools
+    forwards: npt.NDArray[np.int8]
+    interfaces: list[str | None]
+    extras: list[tuple | None]
+    sources: list[Source]
+    transit: list[bool]
+
+
+def attribute(worker: Summed, world: World) -> pa.Table:
+    """Sums with both ends attributed, leg, position, roles and evidence; one row is still one sum.
+
+    Columns: source, reporter, position, leg, action, protocol, window, srcport, dstport, the measures, for src_ and dst_: who, state, high, low,
+    how, scope, label (service or network); client_is_src (1, 0, or -1 unknown), roles_by, doubts, duplicate (another flow log was
+    chosen), path (traffic-path on egress, else 0), next_hop, next_hop_type, reject_reason, encryption.
+    """
+    lookup, hints = world.lookup, world.hints
+    sums = worker.sums
+    col = {name: sums[name].to_numpy() for name in sums.column_names}
+    rows = sums.num_rows
+    who_of = hints.codes(lookup, worker.interfaces)
+    reporter = who_of[col["interface"]]
+    safe = np.where(reporter >= 0, reporter, 0)
+    vpc = np.where(reporter >= 0, hints.interface_vpc[safe] if len(hints.interface_vpc) else NOBODY, NOBODY).astype(
+        np.int32
+    )
+    extras = _Extras(worker.extras, col["extra"])
+    forwards = worker.forwards[col["interface"]]
+    sends, receives = col["direction"] == EGRESS, col["direction"] == INGRESS
+    transit = np.array(worker.transit or [False])[col["source"]]
+    own = worker.own & ~transit
+    packet_addresses = extras.is_true("has_packet_addresses")
+
+    high, low = worker.high, worker.low
+    side = {
+        "src": (
+            high[col["pkt_src"]],
+            low[col["pkt_src"]],
+            own & sends,
+            _vpc_of(world, vpc, transit, extras, "tgw_src_vpc_id"),
+        ),
+        "dst": (
+            high[col["pkt_dst"]],
+            low[col["pkt_dst"]],
+            own & receives,
+            _vpc_of(world, vpc, transit, extras, "tgw_dst_vpc_id"),
+        ),
+    }
+    first, last = col["first"], col["last"]
+    columns: dict[str, object] = {}
+    doubts = np.zeros(rows, dtype=np.int8)
+    lies_in: dict[str, I32] = {}
+    for name, bit, service in (
+        ("src", CONTESTED_SRC, "pkt_src_aws_service"),
+        ("dst", CONTESTED_DST, "pkt_dst_aws_service"),
+    ):
+        h, lo, mine, seen_from = side[name]
+        who = np.where(mine, reporter, NOBODY).astype(np.int32)
+        how = np.where(mine, INTERFACE, NONE).astype(np.int8)
+        scope = np.where(mine, vpc, NOBODY).astype(np.int32)
+        label = np.full(rows, -1, dtype=np.int32)
+        ask = np.flatnonzero(~mine & ~is_none(h))
+        labels: list[str] = []
+        if len(ask):
+            found = holders(world, seen_from[ask], h[ask], lo[ask], first[ask], last[ask])
+            who[ask], how[ask], scope[ask] = found.who, found.how, found.scope
+            doubts[ask] |= np.where(found.contested, bit, 0).astype(np.int8)
+            labels = _label_far(world, extras, service, ask, found, h, lo, how, label)
+        lies_in[name] = np.where(mine, vpc, NOBODY).astype(np.int32)
+        if len(ask):
+            lies_in[name][ask] = found.scope
+        safe_who = np.where((who >= 0) & (who < len(lookup.interfaces)), who, NOBODY).astype(np.int32)
+        columns |= {
+            f"{name}_who": who,
+            f"{name}_state": lookup.own_state(safe_who, first * 1000).astype(np.int32),
+            f"{name}_high": h,
+            f"{name}_low": lo,
+            f"{name}_how": how,
+            f"{name}_scope": np.where(who >= 0, NOBODY, np.where(is_public(h, lo), NOBODY, scope)).astype(np.int32),
+            f"{name}_label": pa.DictionaryArray.from_arrays(
+                pa.array(label, mask=label < 0), pa.array(labels, pa.string())
+            ),
+        }
+    leg, position = _leg_and_position(col, own, sends, receives, forwards, transit, packet_addresses, columns)
+    unsaid = position == UNSAID_POSITION
+    stranger = ~own & (reporter >= len(lookup.interfaces)) & (forwards == 0)
+    doubts[unsaid | stranger] |= UNSURE
+    client_is_src, roles_by = roles.decide(world.lookup, world.hints, col, columns, lies_in)
+    columns |= {
+        "source": _global(col["source"], worker.sources, hints.sources),
+        "reporter": reporter,
+        "position": position,
+        "leg": leg,
+        "duplicate": _duplicate(hints, reporter, col, worker.sources),
+        "client_is_src": client_is_src,
+        "roles_by": roles_by,
+        "doubts": doubts,
+        "path": np.where(sends, extras.number("traffic_path"), 0).astype(np.int8),
+        "next_hop": extras.text("next_hop_interface_id", sends),
+        "next_hop_type": extras.text("next_hop_interface_type", sends),
+        "reject_reason": extras.text("reject_reason"),
+        "encryption": extras.number("encryption_status", otherwise=-1).astype(np.int8),
+        "has_flags": extras.is_true("has_flags"),
+    }
+    kept = (
+        "action",
+        "protocol",
+        "window",
+        "srcport",
+        "dstport",
+        "bytes",
+        "packets",
+        "records",
+        "first",
+        "last",
+        "opened",
+    )
+    columns |= {name: col[name] for name in kept}
+    return pa.table(columns)
+
+
+def _vpc_of(world: World, vpc: I32, transit: Bools, extras: _Extras, field: str) -> I32:
+    """From which VPC an end is looked up: the reporter's; for transit gateway flow logs the one the record names."""
+    if not bool(transit.any()):
+        return vpc
+    named = np.array([_vpc_code(world, key) for key in extras.values(field)], dtype=np.int32)
+    return np.where(transit, named[extras.of_row], vpc).astype(np.int32)
+
+
+def _vpc_code(world: World, vpc_id: str | None) -> int:
+    code = int(world.lookup.vpcs.codes([vpc_id])[0])
+    if code >= 0:
+        return code
+    extra = int(world.hints.vpcs.codes([vpc_id])[0])
+    return extra + len(world.lookup.vpcs) if extra >= 0 else NOBODY
+
+
+def _global(local: npt.NDArray, sources: Sequence[Source], known: Mapping[Source, int]) -> I32:
+    return np.array([known[s] for s in sources] or [0], dtype=np.int32)[local]
+
+
+def _duplicate(hints: Hints, reporter: I32, col: Mapping[str, npt.NDArray], sources: Sequence[Source]) -> Bools:
+    """Whether another flow log was chosen for the interface and action."""
+    duplicate = np.zeros(len(reporter), dtype=np.bool_)
+    if not hints.chosen:
+        return duplicate
+    source = _global(col["source"], sources, hints.sources)
+    several = np.isin(reporter, list(hints.chosen))
+    for row in np.flatnonzero(several).tolist():
+        accept, reject = hints.chosen[int(reporter[row])]
+        action = col["action"][row]
+        chosen = reject if action == REJECT else accept
+        if action == UNKNOWN_ACTION and accept == NOBODY:
+            chosen = reject
+        duplicate[row] = chosen != source[row]
+    return duplicate
+
+
+def _leg_and_position(
+    col: Mapping[str, npt.NDArray],
+    own: Bools,
+    sends: Bools,
+    receives: Bools,
+    forwards: npt.NDArray[np.int8],
+    transit: Bools,
+    packet_addresses: Bools,
+    ends: Mapping[str, object],
+) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int8]]:
+    position = np.where(
+        own & sends,
+        SENDER,
+        np.where(own & receives, RECEIVER, np.where(sends | receives | transit, BETWEEN, UNSAID_POSITION)),
+    )
+    leg = np.full(len(own), DIRECT, dtype=np.int8)
+    nat = forwards == NAT
+    leg[nat & ~own] = NAT_INSIDE
+    src_public = is_public(ends["src_high"], ends["src_low"])  # type: ignore[arg-type]
+    dst_public = is_public(ends["dst_high"], ends["dst_low"])  # type: ignore[arg-type]
+    to_the_world = np.where(sends, dst_public, src_public)
+    # Without packet addresses the gateway's inside traffic looks like its own; the other end tells.
+    inside_unsaid = nat & own & ~packet_addresses & ~to_the_world
+    leg[nat & own] = NAT_OUTSIDE
+    leg[inside_unsaid] = HOP
+    geneve = (col["protocol"] == UDP) & ((col["dstport"] == GENEVE_PORT) | (col["srcport"] == GENEVE_PORT))
+    leg[(~nat & ~own & (forwards > 0)) | transit | geneve | ((forwards == APPLIANCE) & ~nat)] = HOP
+    return leg, position.astype(np.int8)
+
+
+class _Extras:
+    """The evidence fields of the sums, by row."""
+
+    def __init__(self, keys: list, of_row: npt.NDArray) -> None:
+        self.keys = keys
+        self.of_row = of_row
+
+    def values(self, name: str) -> list:
+        at = EXTRAS.index(name)
+        return [key[at] if key else None for key in self.keys]
+
+    def number(self, name: str, otherwise: int = 0) -> I64:
+        return np.array([otherwise if v is None else int(v) for v in self.values(name)], dtype=np.int64)[self.of_row]
+
+    def is_true(self, name: str) -> Bools:
+        return np.array([bool(v) for v in self.values(name)], dtype=np.bool_)[self.of_row]
+
+    def text(self, name: str, where: Bools | None = None) -> pa.DictionaryArray:
+        values = self.values(name)
+        distinct = sorted({v for v in values if v is not None})
+        code = {v: i for i, v in enumerate(distinct)}
+        codes = np.array([code.get(v, -1) for v in values], dtype=np.int32)[self.of_row]
+        if where is not None:
+            codes = np.where(where, codes, -1).astype(np.int32)
+        return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), pa.array(distinct, pa.string()))
+
+
+def _label_far(
+    world: World,
+    extras: _Extras,
+    service_field: str,
+    ask: I64,
+    found: Holder,
+    high: U64,
+    low: U64,
+    how: npt.NDArray[np.int8],
+    label: I32,
+) -> list[str]:
+    """AWS service, known network and public address, for the ends that nobody is known to have held. Returns the labels' texts."""
+    rest = ask[(found.who < 0) & ~found.contested]
+    if not len(rest):
+        return []
+    texts: dict[str, int] = {}
+    said = [None if v is None else texts.setdefault(str(v), len(texts)) for v in extras.values(service_field)]
+    by_record = np.array([-1 if v is None else v for v in said], dtype=np.int32)[extras.of_row[rest]]
+    pairs, inverse = _distinct_pairs(np.zeros(len(rest), np.int32), high[rest], low[rest])
+    h, lo = high[rest][pairs], low[rest][pairs]
+    public = is_public(h, lo)
+    aws = world.aws.find(h, lo)
+    aws_codes = np.array([texts.setdefault(t, len(texts)) for t in world.aws.labels] + [-1], dtype=np.int32)[aws]
+    network = world.networks.find(h, lo)
+    network_codes = np.array([texts.setdefault(t, len(texts)) for t in world.networks.labels] + [-1], dtype=np.int32)[
+        network
+    ]
+    service = np.where(by_record >= 0, by_record, np.where(public, aws_codes, -1)[inverse])
+    named = network_codes[inverse]
+    label[rest] = np.where(service >= 0, service, named)
+    how[rest] = np.where(
+        service >= 0, AWS_SERVICE, np.where(named >= 0, NETWORK, np.where(public[inverse], PUBLIC, NONE))
+    )
+    return list(texts)
+
+
+# --- before the shuffle ----------------------------------------------------------------------------------------------
+
+
+def bucket_of(world: World, rows: pa.Table, buckets: int) -> npt.NDArray[np.int64]:
+    """In which bucket the sum is merged: one for both reporters of a pair, by the primary addresses of known holders, else the addresses."""
+    key = np.zeros(rows.num_rows, dtype=np.uint64)
+    for name in ("src", "dst"):
+        who = rows[f"{name}_who"].to_numpy()
+        high, low = rows[f"{name}_high"].to_numpy().copy(), rows[f"{name}_low"].to_numpy().copy()
+        known = (who >= 0) & (who < len(world.lookup.interfaces))
+        if bool(known.any()):
+            h, lo = world.lookup.interface_high[who[known]], world.lookup.interface_low[who[known]]
+            has = ~is_none(h)
+            at = np.flatnonzero(known)[has]
+            high[at], low[at] = h[has], lo[has]
+        key ^= mix(np.zeros(rows.num_rows, np.int64), high, low)
+    return (key % np.uint64(buckets)).astype(np.int64)
+
+
+def fold_client_ports(world: World, rows: pa.Table) -> pa.Table:
+    """Forgets the client's port where roles are known and nothing needs it any more, and adds up what has become equal.
+
+    It is needed where an end could not be told (the other reporter of the same connection may tell it), and where a receiver that logged
+    only in part may have refused what its sender counts as accepted.
+    """
+    hints = world.hints
+    client_is_src = rows["client_is_src"].to_numpy()
+    srcport, dstport = rows["srcport"].to_numpy().copy(), rows["dstport"].to_numpy().copy()
+    keep = client_is_src < 0
+    for name in ("src", "dst"):
+        high, low = rows[f"{name}_high"].to_numpy(), rows[f"{name}_low"].to_numpy()
+        unresolved = (rows[f"{name}_who"].to_numpy() < 0) & ~is_public(high, low)
+        keep |= unresolved
+        if len(hints.attested.keys):
+            scope = rows[f"{name}_scope"].to_numpy().astype(np.int64)
+            who = rows[f"{name}_who"].to_numpy()
+            own_vpc = np.where(who >= 0, hints.interface_vpc[np.where(who >= 0, who, 0)], NOBODY)
+            begin, end = hints.attested.find(np.where(who >= 0, own_vpc, scope), high, low)
+            keep |= end - begin > 1
+    src, dst = rows["src_who"].to_numpy(), rows["dst_who"].to_numpy()
+    both = (src >= 0) & (dst >= 0)
+    dst_penalty = hints.penalty[np.where(dst >= 0, dst, 0)] if len(hints.penalty) else np.zeros(len(dst), np.uint8)
+    keep |= both & (dst_penalty > 0) & (dst_penalty != NOT_LOGGED)
+    srcport[~keep & (client_is_src == 1)] = 0
+    dstport[~keep & (client_is_src == 0)] = 0
+    rows = rows.set_column(rows.schema.get_field_index("srcport"), "srcport", pa.array(srcport))
+    return rows.set_column(rows.schema.get_field_index("dstport"), "dstport", pa.array(dstport))

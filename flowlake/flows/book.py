@@ -1,0 +1,583 @@
+"""The address book of an hour: who held which address, and what it was, from when to when.
+
+Built from the observations around the hour, as a pure function of them. It has three parts: the states of each
+interface (with what it serves, tags and groups), the claims (which interface held which address of which VPC) and the
+topology (VPCs, what they can route to, subnets, flow logs, accounts). Times are epoch milliseconds (UTC).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from flowlake.flows.fold import OPEN, State, Timeline, Timelines, fold, millis
+from flowlake.lake.observations import Row
+from flowlake.lake.resolve import Entities, resolve
+
+HOUR_MS = 3_600_000
+MARGIN_MS = 3_600_000
+"""States that ended longer than this before the hour are left out of its book; records may start an interval and a skew before it."""
+
+
+@dataclass(frozen=True)
+class InterfaceState:
+    """One interface in one state over [valid_from, valid_to); a null attribute is not known."""
+
+    interface_id: str
+    valid_from: int
+    valid_to: int
+    last_seen: int
+    from_source: str
+    to_source: str | None
+    account_id: str | None = None
+    account_name: str | None = None
+    region: str | None = None
+    vpc_id: str | None = None
+    subnet_id: str | None = None
+    availability_zone: str | None = None
+    az_id: str | None = None
+    type: str | None = None
+    name: str | None = None
+    arns: tuple[str, ...] = ()
+    shared: bool = False
+    security_group_ids: tuple[str, ...] | None = None
+    listens_on: tuple[int, ...] = ()
+    tags: Mapping[str, str] | None = None
+    interface_tags: Mapping[str, str] | None = None
+    description: str | None = None
+    primary: str | None = None
+    interface_type: str | None = None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One interface held one address (or prefix) of one VPC, surely over [valid_from, valid_to).
+
+    exact_end: the end is that of an event, not the last sight. open: no end is known (the last sight is valid_to).
+    """
+
+    vpc_id: str
+    addr: str
+    interface_id: str
+    valid_from: int
+    valid_to: int
+    exact_end: bool
+    open: bool
+    is_primary: bool
+    from_source: str
+    to_source: str | None
+
+
+@dataclass(frozen=True)
+class FlowLog:
+    """What a flow log covers, as the inventory says it."""
+
+    flow_log_id: str
+    traffic_type: str | None
+    max_aggregation_seconds: int | None
+    resource_id: str | None
+
+
+@dataclass
+class Topology:
+    """What lies where: VPC ranges, what each VPC could route to, subnets' zones and ways out, flow logs, accounts."""
+
+    vpc_ranges: dict[str, list[str]] = field(default_factory=dict)
+    reachable: dict[str, list[str]] = field(default_factory=dict)
+    routes: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    flow_logs: dict[str, FlowLog] = field(default_factory=dict)
+    vpc_owner: dict[str, tuple[str | None, str | None]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ResourceState:
+    """One resource (an instance, load balancer, database, function, …) with one tag set over [valid_from, valid_to)."""
+
+    resource_id: str
+    kind: str | None
+    account_id: str | None
+    region: str | None
+    valid_from: int
+    valid_to: int
+    last_seen: int
+    from_source: str
+    to_source: str | None
+    tags: Mapping[str, str]
+
+
+@dataclass
+class Book:
+    """The address book of one hour."""
+
+    starts: int
+    states: list[InterfaceState]
+    claims: list[Claim]
+    topology: Topology
+    resources: list[ResourceState]
+    swept_after: frozenset[tuple[str, str]]
+    digest: str = ""
+
+
+def build(rows: Iterable[Row], hour_starts: int, until: int = OPEN) -> Book:
+    """The book of the hour that starts at hour_starts (epoch seconds), from the observations up to until (ms).
+
+    Rows may come in any order and repeated; the book is the same. Rows of other hours are ignored where they say nothing of this one.
+    """
+    kept: list[Row] = []
+    swept: set[tuple[str, str]] = set()
+    ends = (hour_starts * 1000) + HOUR_MS
+    for row in rows:
+        kept.append(row)
+        if row["state"] == "complete" and row["kind"] == "interface" and millis(row["sweep_started_at"]) >= ends:
+            swept.add((row["account_id"], row.get("region", "")))
+    timelines = fold(_with_tag_rows(kept), until)
+    begins = hour_starts * 1000 - MARGIN_MS
+    interfaces = timelines.get("interface", {})
+    claims = sorted(
+        _claims(interfaces.values(), begins), key=lambda c: (c.vpc_id, c.addr, c.valid_from, c.interface_id)
+    )
+    topology = _topology(timelines, begins)
+    states = sorted(_states(timelines, begins, ends + MARGIN_MS), key=lambda s: (s.interface_id, s.valid_from))
+    book = Book(hour_starts, states, claims, topology, list(_resources(timelines, begins)), frozenset(swept))
+    book.digest = _digest(book)
+    return book
+
+
+def _digest(book: Book) -> str:
+    """Digest of the book's meaning: not of when things were last seen."""
+    digest = hashlib.sha256()
+    for s in book.states:
+        meaning = [
+            s.interface_id,
+            s.valid_from,
+            s.valid_to,
+            s.vpc_id,
+            s.subnet_id,
+            s.account_name,
+            s.type,
+            s.name,
+            s.arns,
+            s.shared,
+        ]
+        meaning += [s.security_group_ids, s.listens_on, dict(s.tags or {}), dict(s.interface_tags or {}), s.az_id]
+        digest.update(json.dumps(meaning, sort_keys=True, default=list).encode())
+    hour_ends = book.starts * 1000 + HOUR_MS + MARGIN_MS
+    for c in book.claims:
+        # A claim that is sure beyond the hour means the same however long it was seen to hold after it.
+        to = min(c.valid_to, hour_ends)
+        digest.update(json.dumps([c.vpc_id, c.addr, c.interface_id, c.valid_from, to, c.is_primary]).encode())
+    t = book.topology
+    facts = [t.vpc_ranges, t.reachable, t.routes, {k: vars(v) for k, v in t.flow_logs.items()}]
+    digest.update(json.dumps(facts, sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+# --- tags ------------------------------------------------------------------------------------------------------------
+
+
+def tag_key(entity_id: str) -> str:
+    """Under which name an entity's tags are kept: EC2's own id where the ARN holds one, else the ARN or id as it is."""
+    parts = entity_id.split(":", 5)
+    if len(parts) == 6 and parts[0] == "arn" and parts[2] == "ec2" and "/" in parts[5]:
+        return parts[5].rsplit("/", 1)[1]
+    return entity_id
+
+
+def _with_tag_rows(rows: Iterable[Row]) -> Iterator[Row]:
+    """Every row, and for each that says tags one of kind tags beside it, so that one timeline holds all that is known of them."""
+    for row in rows:
+        if row["kind"] == "tags":
+            yield {**row, "entity_id": tag_key(row["entity_id"])} if row["state"] != "complete" else row
+            continue
+        yield row
+        if row["state"] in ("present", "partial") and ("tags" in row or "tags_removed" in row):
+            names = (
+                "observed_at",
+                "recorded_at",
+                "source",
+                "source_name",
+                "source_id",
+                "state",
+                "account_id",
+                "region",
+                "tags",
+                "tags_removed",
+            )
+            twin = {name: row[name] for name in names if name in row}
+            yield {**twin, "kind": "tags", "entity_id": tag_key(row["entity_id"])}
+
+
+Tags = Mapping[str, str]
+Segment = tuple[int, int, Tags | None]
+
+
+def _tag_segments(line: Timeline | None, begins: int, ends: int) -> list[Segment]:
+    """A tag timeline cut to [begins, ends): each stretch with its tags, null where none are known."""
+    segments: list[Segment] = []
+    at = begins
+    for state in line.states if line else ():
+        start, end = max(state.valid_from, begins), min(state.valid_to, ends)
+        if end <= start:
+            continue
+        if start > at:
+            segments.append((at, start, None))
+        segments.append((start, end, state.attributes.get("tags", {})))
+        at = end
+    if at < ends:
+        segments.append((at, ends, None))
+    return segments
+
+
+def _common(tag_sets: list[Tags | None]) -> Tags | None:
+    """The tags that all have in common; null where nothing is known of any of them."""
+    if not tag_sets or any(tags is None for tags in tag_sets):
+        return None
+    first, *rest = (tags or {} for tags in tag_sets)
+    return {key: value for key, value in first.items() if all(other.get(key) == value for other in rest)}
+
+
+def _resources(timelines: Timelines, begins: int) -> Iterator[ResourceState]:
+    """The tag sets of everything but interfaces, as far as they reach into the book's time."""
+    kinds = {tag_key(entity_id): kind for kind in _RESOLVER_KINDS for entity_id in timelines.get(kind, {})}
+    for entity_id, line in sorted(timelines.get("tags", {}).items()):
+        if entity_id.startswith("eni-"):
+            continue
+        for state in line.states:
+            if state.valid_to >= begins:
+                said = state.attributes
+                yield ResourceState(
+                    entity_id, kinds.get(entity_id), said.get("account_id"), said.get("region"), state.valid_from, state.valid_to,
+                    state.last_seen, state.from_source, state.to_source, said.get("tags", {}),
+                )  # fmt: skip
+
+
+# --- states ----------------------------------------------------------------------------------------------------------
+
+_RESOLVER_KINDS = (
+    "instance", "load_balancer", "target_group", "db_instance", "db_cluster", "db_proxy", "cache", "function", "ecs_service", "ecs_task", "eks_cluster",
+    "file_system", "search_domain", "warehouse", "kafka_cluster", "vpc_endpoint", "nat_gateway", "transit_gateway_attachment", "security_group",
+)  # fmt: skip
+
+
+def _states(timelines: Timelines, begins: int, ends: int) -> Iterator[InterfaceState]:
+    """Every state of every interface that has anything to say of [begins, ends)."""
+    tags = timelines.get("tags", {})
+    subnets = {key: line.states[-1].attributes for key, line in timelines.get("subnet", {}).items() if line.states}
+    accounts = {
+        key: line.states[-1].attributes.get("name") for key, line in timelines.get("account", {}).items() if line.states
+    }
+    epochs = _epochs(timelines, begins, ends)
+    for interface_id, line in timelines.get("interface", {}).items():
+        if line.ended_at < begins:
+            continue
+        for state in line.states:
+            if state.valid_to < begins or state.valid_from >= ends:
+                continue
+            for start, end, entities in epochs:
+                low, high = max(start, state.valid_from), min(end, state.valid_to)
+                if low < high or (low == high == state.valid_from and state.valid_to == state.valid_from):
+                    yield from _states_with_tags(interface_id, state, low, high, entities, tags, subnets, accounts)
+
+
+Epoch = tuple[int, int, Entities]
+
+
+def _epochs(timelines: Timelines, begins: int, ends: int) -> list[Epoch]:
+    """Stretches of time in which no resource that interfaces are resolved by came, changed or went, with the index of these.
+
+    Where very many came and went, stretches are no shorter than a minute: a candidate may then be named for up to a minute too long.
+    """
+    lines = [line for kind in _RESOLVER_KINDS for line in timelines.get(kind, {}).values()]
+    moments = {m for line in lines for s in line.states for m in (s.valid_from, s.valid_to) if begins < m < ends}
+    if len(moments) > 60:
+        moments = {m - m % 60_000 for m in moments} - {begins}
+    edges = [-OPEN, *sorted(moments), OPEN]
+    epochs: list[Epoch] = []
+    for start, end in zip(edges, edges[1:], strict=False):
+        rows = [
+            _row_of(line, state)
+            for line in lines
+            for state in line.states
+            if state.valid_from < end and state.valid_to > start
+        ]
+        epochs.append((start, end, Entities(rows)))
+    return epochs
+
+
+def _row_of(line: Timeline, state: State) -> Row:
+    return {**state.attributes, "kind": line.kind, "entity_id": line.entity_id}
+
+
+def _states_with_tags(
+    interface_id: str,
+    state: State,
+    start: int,
+    end: int,
+    entities: Entities,
+    tags: Mapping[str, Timeline],
+    subnets: Mapping[str, Row],
+    accounts: Mapping[str, Any],
+) -> Iterator[InterfaceState]:
+    """One state of the interface within one epoch, cut where the tags of the interface or of what it serves change."""
+    said = state.attributes
+    interface_tags = _tag_segments(tags.get(interface_id), start, end) if start < end else [(start, end, None)]
+    for own_from, own_to, own_tags in interface_tags:
+        row = {**said, "kind": "interface", "entity_id": interface_id, "tags": dict(own_tags or {})}
+        found = resolve(row, entities)
+        tag_lines = [tags.get(tag_key(arn)) for arn in found.arns]
+        cuts = {
+            m
+            for line in tag_lines
+            if line
+            for s in line.states
+            for m in (s.valid_from, s.valid_to)
+            if own_from < m < own_to
+        }
+        edges = [own_from, *sorted(cuts), own_to]
+        subnet = subnets.get(said.get("subnet_id", ""), {})
+        for low, high in zip(edges, edges[1:], strict=False):
+            served = [_tags_at(line, low) for line in tag_lines]
+            resource_tags = (
+                own_tags if found.arns and all(interface_id in arn for arn in found.arns) else _common(served)
+            )
+            yield InterfaceState(
+                interface_id,
+                low,
+                high,
+                min(max(state.last_seen, low), high),
+                state.from_source if low == state.valid_from else "event",
+                (state.to_source if high == state.valid_to else "change") if high != OPEN else None,
+                said.get("account_id"),
+                accounts.get(said.get("account_id", "")),
+                said.get("region"),
+                said.get("vpc_id"),
+                said.get("subnet_id"),
+                said.get("availability_zone") or subnet.get("availability_zone"),
+                said.get("az_id") or subnet.get("az_id"),
+                found.type,
+                (resource_tags or {}).get("Name") or found.name,
+                tuple(found.arns),
+                bool(found.shared),
+                tuple(said["security_group_ids"]) if said.get("security_group_ids") is not None else None,
+                tuple(found.listens_on),
+                resource_tags,
+                own_tags,
+                said.get("description"),
+                said.get("primary"),
+                said.get("interface_type"),
+            )
+
+
+def _tags_at(line: Timeline | None, at: int) -> Tags | None:
+    for state in line.states if line else ():
+        if state.valid_from <= at < state.valid_to:
+            tags: Tags = state.attributes.get("tags", {})
+            return tags
+    return None
+
+
+# --- claims ----------------------------------------------------------------------------------------------------------
+
+
+def _claims(interfaces: Iterable[Timeline], begins: int) -> list[Claim]:
+    claims: list[Claim] = []
+    sights: dict[str, list[int]] = {}
+    for line in interfaces:
+        if not line.states:
+            continue
+        vpc_id = next((s.attributes["vpc_id"] for s in line.states if s.attributes.get("vpc_id")), None)
+        if vpc_id is None or line.ended_at < begins:
+            continue
+        sights[line.entity_id] = line.sights
+        claims += _claims_of(line, vpc_id)
+    return _cut_secondary(claims, sights)
+
+
+def _claims_of(line: Timeline, vpc_id: str) -> Iterator[Claim]:
+    primary = next((s.attributes["primary"] for s in line.states if s.attributes.get("primary")), None)
+    if primary is None:
+        primary = next((s.attributes["addresses"][0] for s in line.states if s.attributes.get("addresses")), None)
+    exact = line.ended_by == "event"
+    if primary is not None:
+        end = line.ended_at if exact else max(line.sights, default=line.states[0].valid_from)
+        first = line.states[0]
+        yield Claim(
+            vpc_id,
+            primary,
+            line.entity_id,
+            first.valid_from,
+            max(end, first.valid_from),
+            exact,
+            line.ended_at == OPEN,
+            True,
+            first.from_source,
+            line.ended_by,
+        )
+    held: dict[str, list[Any]] = {}
+    for state in line.states:
+        addresses = state.attributes.get("addresses")
+        prefixes = state.attributes.get("prefixes")
+        if addresses is None and prefixes is None:
+            continue
+        now = [a for a in (*(addresses or ()), *(prefixes or ())) if a != primary]
+        by_event = state.from_source == "event"
+        for addr in [a for a in held if a not in now]:
+            since, seen, source = held.pop(addr)
+            yield Claim(
+                vpc_id,
+                addr,
+                line.entity_id,
+                since,
+                state.valid_from if by_event else seen,
+                by_event,
+                False,
+                False,
+                source,
+                "event" if by_event else "absence",
+            )
+        for addr in now:
+            since, _, source = held.get(addr, (state.valid_from, 0, state.from_source))
+            held[addr] = [since, state.last_seen, source]
+    for addr, (since, seen, source) in held.items():
+        end = line.ended_at if exact else seen
+        yield Claim(
+            vpc_id,
+            addr,
+            line.entity_id,
+            since,
+            max(end, since),
+            exact,
+            line.ended_at == OPEN,
+            False,
+            source,
+            line.ended_by,
+        )
+
+
+def _cut_secondary(claims: list[Claim], sights: Mapping[str, list[int]]) -> list[Claim]:
+    """Between two sights of a secondary address's holder another was seen with it: then nothing is known between the nearest sights.
+
+    A primary address is its interface's for life: the other's sight does not cut it (both claim it, and neither is believed).
+    An open claim also ends where another is seen to hold the address afterwards.
+    """
+    by_address: dict[tuple[str, str], list[Claim]] = {}
+    for claim in claims:
+        by_address.setdefault((claim.vpc_id, claim.addr), []).append(claim)
+    result: list[Claim] = []
+    for rivals in by_address.values():
+        if len(rivals) == 1:
+            result += rivals
+            continue
+        for claim in rivals:
+            others = sorted(other.valid_from for other in rivals if other.interface_id != claim.interface_id)
+            result += _cut(claim, others, sights[claim.interface_id])
+    return result
+
+
+def _cut(claim: Claim, others: list[int], sights: list[int]) -> Iterator[Claim]:
+    low = claim.valid_from
+    if not claim.is_primary:
+        for other in others:
+            if not low < other < claim.valid_to:
+                continue
+            before = max((s for s in sights if low <= s < other), default=low)
+            after = min((s for s in sights if s > other), default=claim.valid_to)
+            yield Claim(
+                claim.vpc_id,
+                claim.addr,
+                claim.interface_id,
+                low,
+                before,
+                False,
+                False,
+                False,
+                claim.from_source,
+                "reuse",
+            )
+            low = min(after, claim.valid_to)
+    still_open = claim.open and not any(other >= claim.valid_to for other in others)
+    to_source = claim.to_source if still_open or not claim.open else "reuse"
+    yield Claim(
+        claim.vpc_id,
+        claim.addr,
+        claim.interface_id,
+        low,
+        claim.valid_to,
+        claim.exact_end,
+        still_open,
+        claim.is_primary,
+        claim.from_source,
+        to_source,
+    )
+
+
+# --- topology --------------------------------------------------------------------------------------------------------
+
+
+def _alive(timelines: Timelines, kind: str, begins: int) -> Iterator[tuple[str, Row]]:
+    """Entities of a kind that were there at some time from begins on, in the last state known."""
+    for entity_id, line in timelines.get(kind, {}).items():
+        if line.states and line.ended_at >= begins:
+            yield entity_id, line.states[-1].attributes
+
+
+def _detail(row: Row) -> dict[str, Any]:
+    detail = row.get("detail")
+    return json.loads(detail) if isinstance(detail, str) else dict(detail or {})
+
+
+def _topology(timelines: Timelines, begins: int) -> Topology:
+    topology = Topology()
+    for vpc_id, row in _alive(timelines, "vpc", begins):
+        topology.vpc_ranges[vpc_id] = sorted(row.get("cidr_blocks") or ())
+        topology.vpc_owner[vpc_id] = (row.get("account_id"), row.get("region"))
+    edges: dict[str, set[str]] = {}
+    for _, row in _alive(timelines, "peering", begins):
+        detail = _detail(row)
+        accepter = detail.get("accepter_vpc_id")
+        if row.get("vpc_id") and accepter and detail.get("status", "active") == "active":
+            edges.setdefault(row["vpc_id"], set()).add(accepter)
+            edges.setdefault(accepter, set()).add(row["vpc_id"])
+    hubs: dict[str, set[str]] = {}
+    for _, row in _alive(timelines, "transit_gateway_attachment", begins):
+        detail = _detail(row)
+        vpc_id = row.get("vpc_id") or (detail.get("resource_id") if detail.get("resource_type") == "vpc" else None)
+        for hub in row.get("member_of") or ():
+            if vpc_id and hub.startswith("tgw-") and not hub.startswith("tgw-rtb-"):
+                hubs.setdefault(hub, set()).add(vpc_id)
+    for members in hubs.values():
+        for vpc_id in members:
+            edges.setdefault(vpc_id, set()).update(members - {vpc_id})
+    topology.reachable = {vpc_id: sorted(others) for vpc_id, others in sorted(edges.items())}
+    main: dict[str, list[tuple[str, str]]] = {}
+    for _, row in _alive(timelines, "route_table", begins):
+        routes = sorted(pair for text in row.get("routes") or () for pair in [_route(text)] if pair)
+        for subnet_id in row.get("subnet_ids") or ():
+            topology.routes[subnet_id] = routes
+        if _detail(row).get("main") and row.get("vpc_id"):
+            main[row["vpc_id"]] = routes
+    for subnet_id, row in _alive(timelines, "subnet", begins):
+        if subnet_id not in topology.routes and row.get("vpc_id") in main:
+            topology.routes[subnet_id] = main[row["vpc_id"]]
+    for flow_log_id, row in _alive(timelines, "flow_log", begins):
+        detail = _detail(row)
+        topology.flow_logs[flow_log_id] = FlowLog(
+            flow_log_id, detail.get("traffic_type"), detail.get("max_aggregation_seconds"), detail.get("resource_id")
+        )
+    return topology
+
+
+def _route(text: str) -> tuple[str, str] | None:
+    destination, _, target = text.partition(" ")
+    if not target:
+        return None
+    if "/" in destination:
+        try:
+            ipaddress.ip_network(destination)
+        except ValueError:
+            return None
+    return destination, target

@@ -1,0 +1,440 @@
+"""Conversations: one reporter chosen for each pair and direction, every byte once a leg, then one row a conversation and window.
+
+All rows of a pair of addresses, from both reporters and all objects, lie in one bucket. What is decided here:
+the receiving interface's records count where its flow log covered the hour, else the sender's, else those of the nearest hop; the other
+reporter's are evidence. What the sender logs as REJECT never arrived and counts as REJECT; what the sender counts as accepted and the receiver
+refused is one attempt, rejected.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from flowlake.flows.addresses import U64
+from flowlake.flows.attribute import (
+    BETWEEN,
+    CONTESTED_DST,
+    CONTESTED_SRC,
+    DIRECT,
+    HOP,
+    NAT_INSIDE,
+    NAT_OUTSIDE,
+    NONE,
+    RECEIVER,
+    SENDER,
+    UNSURE,
+    World,
+)
+from flowlake.flows.evidence import NOT_LOGGED, REJECTED, SKIPPED
+from flowlake.flows.lookup import NOBODY, mix
+from flowlake.flows.roles import has_ports
+from flowlake.flows.summarise import ACCEPT, REJECT, minutes_masks
+
+I64 = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+LOSSY = SKIPPED | REJECTED
+MARGIN_SECONDS = 660
+"""The longest aggregation interval and a minute: how far apart two reporters' records of the same bytes may begin."""
+
+COUNTED, OTHER_REPORTER, ON_HOP, OUTSIDE, DUPLICATE = range(5)
+"""What becomes of a row's bytes. Totals take COUNTED; ON_HOP and OUTSIDE are published on legs of their own; the rest is evidence or set aside."""
+
+FATES = ("counted", "other_reporter", "hop", "nat_outside", "duplicate")
+
+
+@dataclass
+class Chosen:
+    """Rows with what becomes of them: fate, and leg and action as published."""
+
+    rows: Mapping[str, npt.NDArray]
+    fate: npt.NDArray[np.int8]
+    leg: npt.NDArray[np.int8]
+    action: npt.NDArray[np.int8]
+    doubts: npt.NDArray[np.int8]
+    handover: Bools
+
+
+def choose(rows: Mapping[str, npt.NDArray], world: World) -> Chosen:
+    """One reporter for each pair of ends and direction, for the whole hour."""
+    size = len(rows["bytes"])
+    leg, position, action = rows["leg"], rows["position"], rows["action"].copy()
+    doubts = rows["doubts"].copy()
+    low_src, high_src = _penalties(rows, "src", world)
+    low_dst, high_dst = _penalties(rows, "dst", world)
+    receiver_first = _receiver_first(rows, low_src, high_src, low_dst, high_dst, doubts)
+    logged_src, logged_dst = low_src != NOT_LOGGED, low_dst != NOT_LOGGED
+    fate = np.full(size, OTHER_REPORTER, dtype=np.int8)
+    # An end whose reporter is an end itself is logged, whatever the evidence says.
+    is_receiver, is_sender = position == RECEIVER, position == SENDER
+    fate[is_receiver & (receiver_first | ~logged_src)] = COUNTED
+    fate[is_sender & (~receiver_first | ~logged_dst)] = COUNTED
+    fate[is_sender & (action == REJECT)] = COUNTED
+    between = (position == BETWEEN) & ~logged_src & ~logged_dst
+    hop_leg = leg.copy()
+    if bool(between.any()):
+        nearest = _nearest(rows, between, world)
+        fate[nearest] = COUNTED
+        hop_leg[nearest & (leg == HOP)] = DIRECT
+    fate[~(is_receiver | is_sender | (position == BETWEEN))] = COUNTED
+    on_hop = (leg == HOP) & ~((fate == COUNTED) & (position == BETWEEN))
+    fate[on_hop] = ON_HOP
+    fate[leg == NAT_OUTSIDE] = OUTSIDE
+    fate[rows["duplicate"]] = DUPLICATE
+    action = _refused_on_arrival(rows, fate, action)
+    return Chosen(rows, fate, hop_leg, action, doubts, _handovers(rows, world, receiver_first))
+
+
+def _penalties(rows: Mapping[str, npt.NDArray], end: str, world: World) -> tuple[npt.NDArray, npt.NDArray]:
+    """Least and greatest penalty of who may be at the end: the same where it is known, NOT_LOGGED where nobody there reports.
+
+    Where the end could not be told, all interfaces that used its address around that time, by their own records, may be it.
+    """
+    hints = world.hints
+    who = rows[f"{end}_who"]
+    if not len(hints.penalty):
+        none = np.full(len(who), NOT_LOGGED, dtype=np.uint8)
+        return none, none.copy()
+    known = who >= 0
+    low = np.where(known, hints.penalty[np.where(known, who, 0)], NOT_LOGGED).astype(np.uint8)
+    high = low.copy()
+    scope = rows[f"{end}_scope"]
+    asked = np.flatnonzero(~known & (scope >= 0))
+    if not len(asked) or not len(hints.attested.keys):
+        return low, high
+    begin, stop = hints.attested.find(
+        scope[asked].astype(np.int64), rows[f"{end}_high"][asked], rows[f"{end}_low"][asked]
+    )
+    span = minutes_masks(
+        rows["first"][asked] - MARGIN_SECONDS, rows["last"][asked] + MARGIN_SECONDS, world.lookup.starts
+    )
+    least = np.full(len(asked), NOT_LOGGED, dtype=np.uint8)
+    most = np.zeros(len(asked), dtype=np.uint8)
+    for k in range(int((stop - begin).max(initial=0))):
+        r = np.flatnonzero(begin + k < stop)
+        at = begin[r] + k
+        there = (hints.attested_mask[at] & span[r]) != 0
+        penalty = hints.penalty[hints.attested_interface[at]]
+        least[r] = np.where(there, np.minimum(least[r], penalty), least[r])
+        most[r] = np.where(there, np.maximum(most[r], penalty), most[r])
+    low[asked] = least
+    high[asked] = np.where(least == NOT_LOGGED, NOT_LOGGED, most)
+    return low, high
+
+
+def _receiver_first(
+    rows: Mapping[str, npt.NDArray],
+    low_src: npt.NDArray,
+    high_src: npt.NDArray,
+    low_dst: npt.NDArray,
+    high_dst: npt.NDArray,
+    doubts: npt.NDArray[np.int8],
+) -> Bools:
+    """Whether the receiver's records count: it lacks no more than the sender's. Where both lost records, the one that holds more bytes.
+
+    Where an end could be one of several and they differ, it can't be told: the row counts and says so.
+    """
+    receiver = high_dst <= low_src
+    sender = low_dst > high_src
+    unclear = ~receiver & ~sender
+    position = rows["position"]
+    receiver = receiver | (unclear & (position == RECEIVER))
+    doubts[unclear & ((position == RECEIVER) | (position == SENDER))] |= UNSURE
+    both_lossy = (
+        (low_src == high_src)
+        & (low_dst == high_dst)
+        & (low_src == low_dst)
+        & (low_src != NOT_LOGGED)
+        & ((low_src & LOSSY) > 0)
+    )
+    rivals = np.flatnonzero(
+        both_lossy & ((position == RECEIVER) | (position == SENDER)) & (rows["src_who"] >= 0) & (rows["dst_who"] >= 0)
+    )
+    if len(rivals):
+        pair = rows["src_who"][rivals].astype(np.int64) << 32 | rows["dst_who"][rivals]
+        _, group = np.unique(pair, return_inverse=True)
+        held = np.zeros((int(group.max()) + 1, 2), dtype=np.int64)
+        np.add.at(held, (group, position[rivals]), rows["bytes"][rivals])
+        receiver[rivals] = (held[:, RECEIVER] >= held[:, SENDER])[group]
+    return receiver
+
+
+def _nearest(rows: Mapping[str, npt.NDArray], between: Bools, world: World) -> Bools:
+    """Of hops that alone report a pair, the one nearest to the receiver: in its VPC, then in the sender's; for the whole hour."""
+    hints = world.hints
+    at = np.flatnonzero(between & ~rows["duplicate"])
+    chosen = np.zeros(len(between), dtype=np.bool_)
+    if not len(at):
+        return chosen
+    reporter = rows["reporter"][at]
+    vpc = _vpc_of_interface(hints.interface_vpc, reporter)
+    near_dst = (vpc >= 0) & (
+        vpc
+        == np.where(
+            rows["dst_who"][at] >= 0, _vpc_of_interface(hints.interface_vpc, rows["dst_who"][at]), rows["dst_scope"][at]
+        )
+    )
+    near_src = (vpc >= 0) & (
+        vpc
+        == np.where(
+            rows["src_who"][at] >= 0, _vpc_of_interface(hints.interface_vpc, rows["src_who"][at]), rows["src_scope"][at]
+        )
+    )
+    penalty = np.where(reporter >= 0, hints.penalty[np.where(reporter >= 0, reporter, 0)], NOT_LOGGED).astype(np.int64)
+    nat = rows["leg"][at] == NAT_INSIDE
+    distance = np.where(near_dst, 0, np.where(nat, 1, np.where(near_src, 2, 3))).astype(np.int64)
+    rank = distance << 48 | penalty << 40 | (reporter.astype(np.int64) + 1)
+    src = mix(rows["src_who"][at], rows["src_high"][at], rows["src_low"][at])
+    dst = mix(rows["dst_who"][at], rows["dst_high"][at], rows["dst_low"][at], salt=1)
+    _, group = np.unique(src ^ dst * np.uint64(3), return_inverse=True)
+    best = np.full(int(group.max()) + 1, np.iinfo(np.int64).max)
+    np.minimum.at(best, group, rank)
+    chosen[at] = rank == best[group]
+    return chosen
+
+
+def _vpc_of_interface(interface_vpc: npt.NDArray, who: npt.NDArray) -> npt.NDArray:
+    return np.where(who >= 0, interface_vpc[np.where(who >= 0, who, 0)], NOBODY)
+
+
+def _refused_on_arrival(rows: Mapping[str, npt.NDArray], fate: npt.NDArray, action: npt.NDArray) -> npt.NDArray:
+    """Sender's accepted rows count as REJECT where the receiver, whose records are only evidence, refused that very connection."""
+    refused = np.flatnonzero((fate == OTHER_REPORTER) & (rows["position"] == RECEIVER) & (action == REJECT))
+    if not len(refused):
+        return action
+    counted = np.flatnonzero((fate == COUNTED) & (rows["position"] == SENDER) & (action == ACCEPT))
+    accepted = np.flatnonzero((rows["position"] == RECEIVER) & (action == ACCEPT))
+    connection = _connection(rows)
+    also_accepted = set(connection[accepted].tolist())
+    keys = np.array(sorted(set(connection[refused].tolist()) - also_accepted), dtype=np.uint64)
+    action[counted[np.isin(connection[counted], keys)]] = REJECT
+    return action
+
+
+def _connection(rows: Mapping[str, npt.NDArray]) -> U64:
+    ports = (
+        rows["srcport"].astype(np.int64) << 24
+        | rows["dstport"].astype(np.int64) << 8
+        | rows["protocol"].astype(np.int64)
+    )
+    src = np.where(rows["src_who"] >= 0, rows["src_who"], NOBODY)
+    dst = np.where(rows["dst_who"] >= 0, rows["dst_who"], NOBODY)
+    return mix(ports, src.astype(np.uint64), dst.astype(np.uint64))
+
+
+def _handovers(rows: Mapping[str, npt.NDArray], world: World, receiver_first: Bools) -> Bools:
+    """Rows of pairs for which the other end would have been chosen by what was known of both in the hour before."""
+    before = world.hints.previous_penalty
+    src, dst = rows["src_who"], rows["dst_who"]
+    both = (src >= 0) & (dst >= 0)
+    if before is None or not bool(both.any()):
+        return np.zeros(len(src), dtype=np.bool_)
+    p_src, p_dst = before[np.where(both, src, 0)], before[np.where(both, dst, 0)]
+    logged = both & (p_src != NOT_LOGGED) & (p_dst != NOT_LOGGED)
+    now = world.hints.penalty
+    logged &= (now[np.where(both, src, 0)] != NOT_LOGGED) & (now[np.where(both, dst, 0)] != NOT_LOGGED)
+    return logged & ((p_dst <= p_src) != receiver_first)
+
+
+# --- one row a conversation ------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Grouped:
+    """Conversations as integers: one row a conversation; endpoints are rows of endpoints (see Endpoints)."""
+
+    columns: dict[str, npt.NDArray]
+    endpoints: Endpoints
+    reporters: tuple[I64, npt.NDArray]
+    also: tuple[I64, npt.NDArray]
+
+
+@dataclass
+class Endpoints:
+    """Distinct ends: who held which address in which state, or what else is known of the address."""
+
+    who: npt.NDArray
+    state: npt.NDArray
+    high: U64
+    low: U64
+    scope: npt.NDArray
+    label: npt.NDArray
+    how: npt.NDArray
+    """How strongly each is known at best: an end known by its own record in one direction is so in the other."""
+
+
+def _distinct(parts: Sequence[npt.NDArray]) -> tuple[I64, I64]:
+    """First row and number of each distinct combination; compared in full, not by digest alone."""
+    for salt in range(8):
+        key = np.zeros(len(parts[0]), dtype=np.uint64)
+        for i, part in enumerate(parts):
+            values = part.astype(np.uint64) if part.dtype != np.uint64 else part
+            key = mix(np.full(len(key), i + salt * 31, np.int64), key, values)
+        _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
+        if all(bool(np.array_equal(part[first][inverse], part)) for part in parts):
+            return first, inverse
+    raise AssertionError("eight salts in a row collided")
+
+
+def group(chosen: Chosen, labels: Mapping[str, npt.NDArray], hour_starts: int, window_seconds: int) -> Grouped | None:
+    """Adds rows up to conversations. Evidence rows give paths, flags and strength of attribution, never bytes.
+
+    Conversations of which no row counts (or is published on a leg of its own) are left out; None where nothing is left.
+    """
+    rows, fate = chosen.rows, chosen.fate
+    use = np.flatnonzero(fate != DUPLICATE)
+    if not len(use):
+        return None
+    r = {name: values[use] for name, values in rows.items()}
+    lab = {name: values[use] for name, values in labels.items()}
+    fate, leg, action, doubts = fate[use], chosen.leg[use], chosen.action[use], chosen.doubts[use]
+    evidence = fate == OTHER_REPORTER
+    up = r["client_is_src"] != 0
+    ends = {}
+    for end, flipped in (("client", "dst"), ("server", "src")):
+        straight = "src" if end == "client" else "dst"
+        ends[end] = [
+            np.where(up, r[f"{straight}_{f}"], r[f"{flipped}_{f}"]) for f in ("who", "state", "high", "low", "scope")
+        ]
+        ends[end].append(np.where(up, lab[f"{straight}_label"], lab[f"{flipped}_label"]))
+    both = [np.concatenate([c, s]) for c, s in zip(ends["client"], ends["server"], strict=True)]
+    first_end, end_of = _distinct([part.astype(np.int64) if part.dtype != np.uint64 else part for part in both])
+    size = len(use)
+    client, server = end_of[:size], end_of[size:]
+    how = np.concatenate([np.where(up, r["src_how"], r["dst_how"]), np.where(up, r["dst_how"], r["src_how"])])
+    best = np.full(len(first_end), NONE, dtype=np.int8)
+    np.minimum.at(best, end_of, how.astype(np.int8))
+    endpoints = Endpoints(*(part[first_end] for part in both), best)
+    ports = has_ports(r["protocol"])
+    server_port = np.where(ports, np.where(up, r["dstport"], r["srcport"]), -1).astype(np.int64)
+    # Evidence tells of the leg that counts: what a hop or a gateway's inside saw belongs to the client's own conversation.
+    key_leg = np.where(evidence & (leg != NAT_OUTSIDE), DIRECT, leg)
+    natted = _behind_nat(client, server, leg, up, r["position"])
+    key_leg = np.where(natted & (key_leg == DIRECT), NAT_INSIDE, key_leg)
+    packed = (
+        r["window"].astype(np.int64) << 40
+        | key_leg.astype(np.int64) << 32
+        | action.astype(np.int64) << 28
+        | r["protocol"].astype(np.int64) << 17
+        | (server_port + 1)
+    )
+    first, of = _distinct([packed, client.astype(np.int64), server.astype(np.int64)])
+    count = len(first)
+    published = ~evidence
+    kept = np.zeros(count, dtype=np.bool_)
+    kept[of[published]] = True
+    if not bool(kept.any()):
+        return None
+    new_number = np.cumsum(kept) - 1
+
+    def added(values: npt.NDArray, where: Bools) -> I64:
+        total = np.zeros(count, dtype=np.int64)
+        np.add.at(total, of[where], values[where])
+        return total[kept]
+
+    def largest(values: npt.NDArray, where: Bools, start: int = -1) -> I64:
+        top = np.full(count, start, dtype=np.int64)
+        np.maximum.at(top, of[where], values[where].astype(np.int64))
+        return top[kept]
+
+    def smallest(values: npt.NDArray, where: Bools, start: int) -> I64:
+        return -largest(-values.astype(np.int64), where, -start)
+
+    everything = np.ones(size, dtype=np.bool_)
+    columns = {
+        "client": client[first][kept],
+        "server": server[first][kept],
+        "leg": key_leg[first][kept],
+        "action": action[first][kept],
+        "protocol": r["protocol"][first][kept].astype(np.int64),
+        "server_port": server_port[first][kept],
+        "window_start": hour_starts + r["window"][first][kept].astype(np.int64) * window_seconds,
+        "uploaded": added(r["bytes"], published & up),
+        "downloaded": added(r["bytes"], published & ~up),
+        "packets_up": added(r["packets"], published & up),
+        "packets_down": added(r["packets"], published & ~up),
+        "records": added(r["records"], published),
+        "opened": added(r["opened"], published & up),
+        "has_flags": largest(r["has_flags"], published, 0),
+        "started_at": smallest(r["first"], published, 1 << 62),
+        "ended_at": largest(r["last"], published),
+        "roles_by": smallest(r["roles_by"], everything, 99),
+        "contested_client": largest((doubts & np.where(up, CONTESTED_SRC, CONTESTED_DST)) > 0, published, 0),
+        "contested_server": largest((doubts & np.where(up, CONTESTED_DST, CONTESTED_SRC)) > 0, published, 0),
+        "unsure": largest((doubts & UNSURE) > 0, published, 0),
+        "path": largest(r["path"], up, 0),
+        "next_hop": largest(lab["next_hop"], up),
+        "next_hop_type": largest(lab["next_hop_type"], up),
+        "reject_reason": largest(lab["reject_reason"], everything),
+        "encryption": smallest(np.where(r["encryption"] < 0, 99, r["encryption"]), everything, 99),
+    }
+    pair_of = client.astype(np.int64) << 32 | server
+    published_pair = columns["client"].astype(np.int64) << 32 | columns["server"]
+    for name, kind in (("nat", NAT_INSIDE), ("hop", HOP)):
+        seen = (r["position"] == BETWEEN) & (r["leg"] == kind) & (r["reporter"] >= 0)
+        columns[name] = _by_pair(pair_of[seen], r["reporter"][seen], published_pair)
+    reporters = _lists(new_number[of[published]], r["reporter"][published], int(kept.sum()))
+    seen_too = evidence & kept[of]
+    also = _lists(new_number[of[seen_too]], r["reporter"][seen_too], int(kept.sum()))
+    return Grouped(columns, endpoints, reporters, also)
+
+
+def _behind_nat(client: I64, server: I64, leg: npt.NDArray, up: Bools, position: npt.NDArray) -> Bools:
+    """Whether a NAT gateway's inside saw the same pair of ends in this hour: then the pair's own records are nat_inside too."""
+    pair = client.astype(np.int64) << 32 | server
+    seen = np.unique(pair[(leg == NAT_INSIDE) & (position == BETWEEN)])
+    return np.isin(pair, seen)
+
+
+def _by_pair(pair: I64, reporter: npt.NDArray, asked: I64) -> I64:
+    """For each asked pair of ends the interface between them that saw it (one of them, always the same); -1 where none did."""
+    if not len(pair):
+        return np.full(len(asked), NOBODY, dtype=np.int64)
+    distinct, of = np.unique(pair, return_inverse=True)
+    saw = np.full(len(distinct), NOBODY, dtype=np.int64)
+    np.maximum.at(saw, of, reporter.astype(np.int64))
+    at = np.minimum(np.searchsorted(distinct, asked), len(distinct) - 1)
+    return np.where(distinct[at] == asked, saw[at], NOBODY)
+
+
+def _lists(row: I64, values: npt.NDArray, count: int) -> tuple[I64, npt.NDArray]:
+    """Distinct values by row, as offsets and flat values; nobody (-1) is left out."""
+    real = values >= 0
+    keys = np.unique(row[real].astype(np.int64) << 32 | values[real].astype(np.int64))
+    rows = keys >> 32
+    offsets = np.zeros(count + 1, dtype=np.int64)
+    np.add.at(offsets, rows + 1, 1)
+    return np.cumsum(offsets), (keys & 0xFFFFFFFF).astype(np.int32)
+
+
+def endpoint_digests(endpoints: Endpoints, names: Sequence[tuple]) -> U64:
+    """A 64-bit digest of what makes each endpoint itself: the same in every run that knows the same."""
+    digests = [int.from_bytes(hashlib.blake2b(repr(name).encode(), digest_size=8).digest(), "big") for name in names]
+    return np.array(digests, dtype=np.uint64)
+
+
+_HEX = np.frombuffer(b"".join(b"%02x" % i for i in range(256)), dtype="S2")
+
+
+def conversation_ids(grouped: Grouped, digests: U64) -> pa.Array:
+    """32 hexadecimal digits for each conversation."""
+    c = grouped.columns
+    rest = (
+        c["window_start"] << 24
+        ^ c["leg"].astype(np.int64) << 60
+        ^ c["action"].astype(np.int64) << 56
+        ^ c["protocol"] << 17
+        ^ (c["server_port"] + 1)
+    )
+    one = mix(rest, digests[c["client"]], digests[c["server"]])
+    two = mix(rest, digests[c["server"]], digests[c["client"]], salt=5)
+    octets = np.stack([one, two], axis=1).astype(">u8").view(np.uint8)
+    texts = _HEX[octets.reshape(-1)].view("S32")
+    return pc.cast(pa.array(texts, type=pa.binary(32)), pa.binary()).cast(pa.string())

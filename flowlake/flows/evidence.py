@@ -1,0 +1,579 @@
+"""What the records of an hour tell beside their bytes: which interface used which address when, who listens, who reported all.
+
+Each worker draws evidence from its own summary; the driver merges it (it grows with interfaces and listeners, not with records) and sends
+back hints: the attested holders of addresses, the chosen flow log of each interface, and how complete each reporter was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from flowlake.flows.addresses import U64, is_none, is_public, parse
+from flowlake.flows.book import FlowLog
+from flowlake.flows.lookup import FORWARDERS, NAT, NOBODY, AddressIndex, Lookup, Names, scopes
+from flowlake.flows.summarise import (
+    ACCEPT,
+    EGRESS,
+    EXTRAS,
+    FACTS,
+    INGRESS,
+    MINUTES_BEFORE,
+    NULL,
+    REJECT,
+    SOURCE_COUNTS,
+    UNSAID,
+    WHOLE_HOUR,
+    Source,
+    Summary,
+    minutes_masks,
+)
+
+I32 = npt.NDArray[np.int32]
+I64 = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+PUBLIC_SCOPE = -2
+"""Scope of addresses that mean the same from every VPC."""
+
+SKIPPED, REJECTED, NOT_ALL, GAPS = 8, 4, 2, 1
+"""What a reporter lacks for 'its flow log covered the hour'; added up, the least is the most complete. Zero is complete."""
+
+NOT_LOGGED = 255
+
+
+@dataclass
+class Worker:
+    """A summary with what the book says of its addresses and interfaces, as parallel arrays by their codes."""
+
+    summary: Summary
+    sums: pa.Table
+    high: U64
+    low: U64
+    interface: I32
+    forwards: npt.NDArray[np.int8]
+    local: I64
+    local_pkt: I64
+    own: Bools
+
+
+def examine(summary: Summary, lookup: Lookup) -> Worker:
+    """Settles each sum's direction, and whether its own side is the interface itself or traffic it forwards.
+
+    direction is the record's flow-direction; else by the interface's primary address in the book; else by the one address that all of
+    the interface's sums have in common; else it stays unsaid.
+    """
+    sums = summary.sums()
+    texts = summary.addresses.list()
+    high, low = parse(texts)
+    names = [str(name) if name is not None else None for name in summary.interfaces.list()]
+    interface = lookup.interfaces.codes(names)
+    col = {
+        name: sums[name].to_numpy() for name in ("interface", "src", "dst", "pkt_src", "pkt_dst", "direction", "extra")
+    }
+    direction = col["direction"].copy()
+    unsaid = direction == UNSAID
+    if bool(unsaid.any()):
+        code = interface[col["interface"]]
+        known = unsaid & (code >= 0)
+        safe = np.where(code >= 0, code, 0)
+        if len(lookup.interfaces):
+            p_high, p_low = lookup.interface_high[safe], lookup.interface_low[safe]
+            has = known & ~is_none(p_high)
+            sends = has & (high[col["src"]] == p_high) & (low[col["src"]] == p_low)
+            receives = has & (high[col["dst"]] == p_high) & (low[col["dst"]] == p_low)
+            direction = np.where(sends, EGRESS, np.where(receives, INGRESS, direction)).astype(np.int8)
+        still = np.flatnonzero((direction == UNSAID) & (col["interface"] != NULL))
+        if len(still):
+            direction[still] = _by_common_address(col["interface"][still], col["src"][still], col["dst"][still])
+    sums = sums.set_column(sums.schema.get_field_index("direction"), "direction", pa.array(direction, pa.int8()))
+    forwards = _forwards(summary, lookup, names, interface, col)
+    sends = direction == EGRESS
+    local = np.where(sends, col["src"], col["dst"]).astype(np.int64)
+    local_pkt = np.where(sends, col["pkt_src"], col["pkt_dst"]).astype(np.int64)
+    own = _own(lookup, interface, forwards, high, low, col["interface"], local, local_pkt)
+    return Worker(summary, sums, high, low, interface, forwards, local, local_pkt, own & (direction != UNSAID))
+
+
+def _by_common_address(interface: npt.NDArray, src: npt.NDArray, dst: npt.NDArray) -> npt.NDArray[np.int8]:
+    """Directions by the address that is in every sum of the interface, where there is exactly one such address."""
+    table = pa.table({"i": np.concatenate([interface, interface]), "a": np.concatenate([src, dst])})
+    # A sum between an address and itself counts it once.
+    once = pa.array(np.concatenate([np.ones(len(src), np.int64), (src != dst).astype(np.int64)]))
+    counts = table.append_column("n", once).group_by(["i", "a"]).aggregate([("n", "sum")])
+    sums_of = np.bincount(interface)
+    ci, ca, cn = (counts[name].to_numpy() for name in ("i", "a", "n_sum"))
+    common = cn == sums_of[ci]
+    candidates = np.bincount(ci[common], minlength=len(sums_of))
+    chosen = np.full(len(sums_of), -1, dtype=np.int64)
+    chosen[ci[common]] = ca[common]
+    mine = np.where(candidates[interface] == 1, chosen[interface], -1)
+    return np.where(mine == src, EGRESS, np.where(mine == dst, INGRESS, UNSAID)).astype(np.int8)
+
+
+def _forwards(
+    summary: Summary, lookup: Lookup, names: Sequence[str | None], interface: I32, col: Mapping[str, npt.NDArray]
+) -> npt.NDArray[np.int8]:
+    """How each interface (by the summary's code) forwards: by the book, by its name (a regional NAT gateway), by v11's interface-type."""
+    result = np.zeros(len(names), dtype=np.int8)
+    known = interface >= 0
+    if len(lookup.forwards):
+        result[known] = lookup.forwards[interface[known]]
+    for code, name in enumerate(names):
+        if name is not None and name.startswith("nat-"):
+            result[code] = NAT
+    column = EXTRAS.index("interface_type")
+    kinds = [FORWARDERS.get(key[column] or "", 0) if key else 0 for key in summary.extras.list()]  # type: ignore[index]
+    if any(kinds):
+        of_row = np.array(kinds, dtype=np.int8)[col["extra"]]
+        np.maximum.at(result, col["interface"], of_row)
+    return result
+
+
+def _own(
+    lookup: Lookup,
+    interface: I32,
+    forwards: npt.NDArray[np.int8],
+    high: U64,
+    low: U64,
+    code: npt.NDArray,
+    local: I64,
+    local_pkt: I64,
+) -> Bools:
+    """Whether the sum's own side is the interface itself (its primary or a secondary address) and not traffic it passes on.
+
+    Where the packet's address differs from the interface's, it is a secondary address unless the interface forwards.
+    """
+    return (local == local_pkt) | (forwards[code] == 0)
+
+
+# --- what a worker tells ---------------------------------------------------------------------------------------------
+
+
+def evidence_of(worker: Worker, lookup: Lookup) -> dict[str, pa.Table]:
+    """Tables sources, lines, attested, listeners and facts of one worker, with texts instead of codes."""
+    summary, sums = worker.summary, worker.sums
+    starts = summary.hour.starts
+    names = summary.interfaces.list()
+    texts = summary.addresses.list()
+    source, interface = sums["source"].to_numpy(), sums["interface"].to_numpy()
+    masks = minutes_masks(sums["first"].to_numpy(), sums["last"].to_numpy(), starts)
+    action = sums["action"].to_numpy()
+    lines: dict[tuple[int, int], list[int]] = {}
+    keys, inverse = np.unique(source.astype(np.int64) << 32 | interface, return_inverse=True)
+    mask_of = np.zeros(len(keys), dtype=np.uint64)
+    np.bitwise_or.at(mask_of, inverse, masks)
+    actions = np.zeros(len(keys), dtype=np.int64)
+    np.bitwise_or.at(actions, inverse, np.int64(1) << action.astype(np.int64))
+    counted = np.bincount(inverse, weights=sums["records"].to_numpy(), minlength=len(keys))
+    for i, key in enumerate(keys.tolist()):
+        lines[key >> 32, key & 0xFFFFFFFF] = [int(counted[i]), 0, 0, int(mask_of[i]), int(actions[i])]
+    for pair, (nodata, skipdata, mask) in summary.no_traffic.items():
+        entry = lines.setdefault(pair, [0, 0, 0, 0, 0])
+        entry[1] += nodata
+        entry[2] += skipdata
+        entry[3] |= mask
+    listed = list(lines.items())
+    result = {
+        "sources": _sources_table(summary),
+        "lines": pa.table(
+            {
+                "source": pa.array([s for (s, _), _ in listed], pa.int32()),
+                "interface": pa.array([names[i] for (_, i), _ in listed], pa.string()),
+                **{
+                    name: pa.array([entry[at] for _, entry in listed], pa.uint64() if name == "mask" else pa.int64())
+                    for at, name in enumerate(("records", "nodata", "skipdata", "mask", "actions"))
+                },
+            }
+        ),
+        "facts": pa.table(
+            {
+                "interface": pa.array([names[code] for code in summary.facts], pa.string()),
+                **{
+                    name: pa.array([facts.get(name) for facts in summary.facts.values()], pa.string()) for name in FACTS
+                },
+            }
+        ),
+    }
+    # Where the inventory does not know an interface that shows two addresses, which of them is its own is not known either.
+    own = worker.own & (interface != NULL) & ((worker.local == worker.local_pkt) | (worker.interface[interface] >= 0))
+    result["attested"] = _attested(interface[own], worker.local_pkt[own], masks[own], names, texts)
+    result["listeners"] = _listeners(worker, lookup, texts)
+    return result
+
+
+def _sources_table(summary: Summary) -> pa.Table:
+    rows = [
+        {
+            "flow_log_id": source.flow_log_id,
+            "account_id": source.account_id,
+            "region": source.region,
+            **{name: getattr(counts, name) for name in SOURCE_COUNTS},
+            "actions": counts.actions,
+            "longest": counts.longest,
+            "lacks": sorted(counts.lacks),
+            "reasons": [f"{reason}\t{number}" for reason, number in sorted(counts.reasons.items())],
+            "transit": counts.transit,
+            "spoiled": counts.spoiled,
+        }
+        for source, counts in zip(summary.sources, summary.counts, strict=True)
+    ]
+    return pa.Table.from_pylist(rows, schema=SOURCES)
+
+
+SOURCES = pa.schema(
+    [("flow_log_id", pa.string()), ("account_id", pa.string()), ("region", pa.string())]
+    + [(name, pa.int64()) for name in (*SOURCE_COUNTS, "actions", "longest")]
+    + [
+        ("lacks", pa.list_(pa.string())),
+        ("reasons", pa.list_(pa.string())),
+        ("transit", pa.bool_()),
+        ("spoiled", pa.bool_()),
+    ]
+)
+
+
+def _attested(
+    interface: npt.NDArray, address: I64, masks: npt.NDArray[np.uint64], names: list, texts: list
+) -> pa.Table:
+    keys, inverse = np.unique(interface.astype(np.int64) << 32 | address, return_inverse=True)
+    mask = np.zeros(len(keys), dtype=np.uint64)
+    np.bitwise_or.at(mask, inverse, masks)
+    return pa.table(
+        {
+            "interface": pa.array([names[k >> 32] for k in keys.tolist()], pa.string()),
+            "addr": pa.array([texts[k & 0xFFFFFFFF] for k in keys.tolist()], pa.string()),
+            "mask": pa.array(mask, pa.uint64()),
+        }
+    )
+
+
+def _listeners(worker: Worker, lookup: Lookup, texts: list) -> pa.Table:
+    """Who answered a SYN: by the interface that saw it, address, port and protocol. Public addresses stand for themselves."""
+    sums = worker.sums
+    answered = sums["answered"].to_numpy() == 1
+    interface = sums["interface"].to_numpy()[answered].astype(np.int64)
+    server = sums["pkt_src"].to_numpy()[answered].astype(np.int64)
+    port = sums["srcport"].to_numpy()[answered].astype(np.int64)
+    keys = np.unique(np.stack([interface, server, port]), axis=1)
+    names = worker.summary.interfaces.list()
+    return pa.table(
+        {
+            "interface": pa.array([names[i] for i in keys[0].tolist()], pa.string()),
+            "addr": pa.array([texts[a] for a in keys[1].tolist()], pa.string()),
+            "port": pa.array(keys[2], pa.int32()),
+        }
+    )
+
+
+# --- what the driver makes of it -------------------------------------------------------------------------------------
+
+
+@dataclass
+class Hints:
+    """What all records of the hour together tell each worker.
+
+    Interfaces and VPCs that the book does not know follow those of the book in the code spaces. penalty: what each
+    interface's reporting lacks (NOT_LOGGED where it reported nothing). chosen: for interfaces with several flow logs the one that counts, by action.
+    """
+
+    interfaces: Names
+    vpcs: Names
+    interface_vpc: I32
+    facts: list[dict[str, str]]
+    sources: dict[Source, int]
+    penalty: npt.NDArray[np.uint8]
+    previous_penalty: npt.NDArray[np.uint8] | None
+    chosen: dict[int, tuple[int, int]]
+    attested: AddressIndex
+    attested_interface: I32
+    attested_mask: U64
+    listeners: AddressIndex
+
+    def codes(self, lookup: Lookup, names: Sequence[str | None]) -> I32:
+        """Interfaces as codes, first those of the book, then those that only records know."""
+        known = lookup.interfaces.codes(names)
+        extra = self.interfaces.codes(names)
+        return np.where(known >= 0, known, np.where(extra >= 0, extra + len(lookup.interfaces), NOBODY)).astype(
+            np.int32
+        )
+
+    def name(self, lookup: Lookup, code: int) -> str | None:
+        if code < 0:
+            return None
+        return (
+            lookup.interfaces.text(code)
+            if code < len(lookup.interfaces)
+            else self.interfaces.text(code - len(lookup.interfaces))
+        )
+
+
+@dataclass
+class Evidence:
+    """All workers' evidence, merged; tables as in evidence_of, with source as a row of sources."""
+
+    sources: dict[Source, int]
+    source_rows: list[dict]
+    lines: pa.Table
+    attested: pa.Table
+    listeners: pa.Table
+    facts: dict[str, dict[str, str]]
+
+
+def merge(parts: Iterable[Mapping[str, pa.Table]]) -> Evidence:
+    """Evidence of several workers as one; counts are added, masks or-ed."""
+    sources: dict[Source, int] = {}
+    rows: list[dict] = []
+    lines: list[pa.Table] = []
+    attested: list[pa.Table] = []
+    listeners: list[pa.Table] = []
+    facts: dict[str, dict[str, str]] = {}
+    for part in parts:
+        local: list[int] = []
+        for row in part["sources"].to_pylist():
+            source = Source(row["flow_log_id"], row["account_id"], row["region"])
+            if source not in sources:
+                sources[source] = len(rows)
+                rows.append(row)
+            else:
+                _add_source(rows[sources[source]], row)
+            local.append(sources[source])
+        table = part["lines"]
+        renumbered = (
+            np.array(local, dtype=np.int32)[table["source"].to_numpy()] if table.num_rows else np.zeros(0, np.int32)
+        )
+        lines.append(table.set_column(0, "source", pa.array(renumbered, pa.int32())))
+        attested.append(part["attested"])
+        listeners.append(part["listeners"])
+        for row in part["facts"].to_pylist():
+            known = facts.setdefault(row.pop("interface"), {})
+            known.update({name: value for name, value in row.items() if value is not None})
+    return Evidence(sources, rows, _concat(lines), _concat(attested), _concat(listeners), facts)
+
+
+def _concat(tables: list[pa.Table]) -> pa.Table:
+    return pa.concat_tables(tables) if tables else pa.table({})
+
+
+def _add_source(row: dict, other: dict) -> None:
+    for name in SOURCE_COUNTS:
+        row[name] += other[name]
+    row["actions"] |= other["actions"]
+    row["longest"] = max(row["longest"], other["longest"])
+    row["lacks"] = sorted(set(row["lacks"]) | set(other["lacks"]))
+    row["transit"] = row["transit"] or other["transit"]
+    row["spoiled"] = row["spoiled"] or other["spoiled"]
+    reasons: dict[str, int] = {}
+    for text in (*row["reasons"], *other["reasons"]):
+        reason, number = text.split("\t")
+        reasons[reason] = reasons.get(reason, 0) + int(number)
+    row["reasons"] = [f"{reason}\t{number}" for reason, number in sorted(reasons.items())]
+
+
+def hints(
+    evidence: Evidence,
+    lookup: Lookup,
+    flow_logs: Mapping[str, FlowLog],
+    lives: Mapping[str, tuple[int, int]],
+    previous: Mapping[str, int] | None,
+) -> Hints:
+    """What the evidence means for every worker.
+
+    flow_logs: what the inventory says of them. lives: first and last moment (ms) at which an interface is known to have existed.
+    previous: penalties of the hour before by interface id, for handovers; null where that hour was not published.
+    """
+    ids: set[str] = set()
+    if evidence.lines.num_rows:
+        ids |= {i for i in evidence.lines["interface"].to_pylist() if i is not None}
+    strangers = Names.of(i for i, code in zip(ids, lookup.interfaces.codes(list(ids)), strict=True) if code < 0)
+    vpc_ids = {facts["vpc_id"] for facts in evidence.facts.values() if "vpc_id" in facts}
+    new_vpcs = Names.of(v for v, code in zip(vpc_ids, lookup.vpcs.codes(list(vpc_ids)), strict=True) if code < 0)
+    facts = [evidence.facts.get(t.decode(), {}) for t in strangers.texts]
+    found = Hints(
+        strangers,
+        new_vpcs,
+        np.concatenate([lookup.interface_vpc, _vpc_codes(lookup, new_vpcs, [f.get("vpc_id") for f in facts])]),
+        facts,
+        evidence.sources,
+        np.zeros(0, dtype=np.uint8),
+        None,
+        {},
+        *_no_attestation(),
+        AddressIndex.build(np.zeros(0, np.int64), np.zeros(0, np.uint64), np.zeros(0, np.uint64))[0],
+    )
+    _fill_vpcs_from_facts(found, lookup, evidence)
+    _choose_flow_logs(found, lookup, evidence, flow_logs, lives)
+    if previous is not None:
+        found.previous_penalty = np.full(len(found.penalty), NOT_LOGGED, dtype=np.uint8)
+        codes = found.codes(lookup, list(previous))
+        for code, penalty in zip(codes.tolist(), previous.values(), strict=True):
+            if code >= 0:
+                found.previous_penalty[code] = penalty
+    _attest(found, lookup, evidence)
+    _learn_listeners(found, lookup, evidence)
+    return found
+
+
+def _no_attestation() -> tuple[AddressIndex, I32, U64]:
+    nothing = np.zeros(0, np.uint64)
+    return AddressIndex.build(np.zeros(0, np.int64), nothing, nothing)[0], np.zeros(0, np.int32), nothing
+
+
+def _vpc_codes(lookup: Lookup, new: Names, vpc_ids: Sequence[str | None]) -> I32:
+    known, extra = lookup.vpcs.codes(vpc_ids), new.codes(vpc_ids)
+    return np.where(known >= 0, known, np.where(extra >= 0, extra + len(lookup.vpcs), NOBODY)).astype(np.int32)
+
+
+def _fill_vpcs_from_facts(found: Hints, lookup: Lookup, evidence: Evidence) -> None:
+    """An interface whose VPC the book does not know has the one its records name: it never changes."""
+    lacking = [i for i in evidence.facts if "vpc_id" in evidence.facts[i]]
+    codes = found.codes(lookup, lacking)
+    vpcs = _vpc_codes(lookup, found.vpcs, [evidence.facts[i]["vpc_id"] for i in lacking])
+    for code, vpc in zip(codes.tolist(), vpcs.tolist(), strict=True):
+        if code >= 0 and found.interface_vpc[code] == NOBODY:
+            found.interface_vpc[code] = vpc
+
+
+def _traffic_type(source: Source, row: dict, flow_logs: Mapping[str, FlowLog]) -> str | None:
+    """ALL, ACCEPT or REJECT: as the inventory says; ALL where both were seen; else not known."""
+    said = flow_logs.get(source.flow_log_id or "")
+    if said and said.traffic_type:
+        return said.traffic_type.upper()
+    both = 1 << ACCEPT | 1 << REJECT
+    return "ALL" if row["actions"] & both == both else None
+
+
+def _choose_flow_logs(
+    found: Hints,
+    lookup: Lookup,
+    evidence: Evidence,
+    flow_logs: Mapping[str, FlowLog],
+    lives: Mapping[str, tuple[int, int]],
+) -> None:
+    """For each interface the flow log that counts, by action, and what its reporting lacks."""
+    count = len(lookup.interfaces) + len(found.interfaces)
+    found.penalty = np.full(count, NOT_LOGGED, dtype=np.uint8)
+    listed = list(evidence.sources)
+    kinds = [_traffic_type(s, r, flow_logs) for s, r in zip(listed, evidence.source_rows, strict=True)]
+    spoiled = [r["spoiled"] for r in evidence.source_rows]
+    tells_silence = [r["nodata"] > 0 for r in evidence.source_rows]
+    interval = [_interval_minutes(s, r, flow_logs) for s, r in zip(listed, evidence.source_rows, strict=True)]
+    merged: dict[tuple[int, int], list[int]] = {}
+    table = evidence.lines
+    if not table.num_rows:
+        return
+    names = table["interface"].to_pylist()
+    codes = found.codes(lookup, names)
+    columns = [table[n].to_pylist() for n in ("source", "records", "nodata", "skipdata", "mask", "actions")]
+    for code, source, records, nodata, skipdata, mask, actions in zip(codes.tolist(), *columns, strict=True):
+        if code < 0:
+            continue
+        entry = merged.setdefault((code, source), [0, 0, 0, 0, 0])
+        for at, value in enumerate((records, nodata, skipdata)):
+            entry[at] += value
+        entry[3] |= mask
+        entry[4] |= actions
+    by_interface: dict[int, list[int]] = {}
+    for code, source in merged:
+        if not evidence.source_rows[source]["transit"]:
+            by_interface.setdefault(code, []).append(source)
+    hour_starts = lookup.starts
+    for code, candidates in by_interface.items():
+        life = lives.get(found.name(lookup, code) or "", (0, 1 << 62))
+        lacks = {
+            s: (SKIPPED if merged[code, s][2] else 0)
+            | (REJECTED if spoiled[s] else 0)
+            | (GAPS if tells_silence[s] and _has_gap(merged[code, s][3], interval[s], life, hour_starts) else 0)
+            for s in candidates
+        }
+
+        def rank(s: int, lacks: dict[int, int] = lacks, code: int = code) -> tuple:
+            covered = bin(merged[code, s][3]).count("1")
+            return lacks[s], kinds[s] != "ALL", -merged[code, s][0], -covered, listed[s].flow_log_id or "", s
+
+        accepts = [
+            s
+            for s in candidates
+            if kinds[s] in ("ALL", "ACCEPT") or (kinds[s] is None and merged[code, s][4] != 1 << REJECT)
+        ]
+        rejects = [s for s in candidates if kinds[s] in ("ALL", "REJECT") or kinds[s] is None]
+        accept, reject = (min(some, key=rank) if some else NOBODY for some in (accepts, rejects))
+        penalty = lacks.get(accept, NOT_ALL) | (lacks.get(reject, 0) if reject != accept else 0)
+        proved = (
+            kinds[accept] in ("ALL", "ACCEPT") and kinds[reject] in ("ALL", "REJECT")
+            if NOBODY not in (accept, reject)
+            else False
+        )
+        found.penalty[code] = penalty | (0 if proved else NOT_ALL)
+        if len(candidates) > 1:
+            found.chosen[code] = accept, reject
+
+
+def _interval_minutes(source: Source, row: dict, flow_logs: Mapping[str, FlowLog]) -> int:
+    said = flow_logs.get(source.flow_log_id or "")
+    seconds = (said.max_aggregation_seconds if said else None) or 600
+    return max(1, max(seconds, min(row["longest"], 900)) // 60)
+
+
+def _has_gap(mask: int, interval: int, life: tuple[int, int], hour_starts: int) -> bool:
+    """Whether the interface said nothing, not even NODATA, for longer than two intervals of the hour it lived through."""
+    born = max(0, (life[0] // 1000 - hour_starts) // 60 + 1)
+    gone = min(60, (life[1] // 1000 - hour_starts) // 60)
+    run = 0
+    for minute in range(born, gone):
+        run = 0 if mask >> (minute + MINUTES_BEFORE) & 1 else run + 1
+        if run > 2 * interval:
+            return True
+    return False
+
+
+def _attest(found: Hints, lookup: Lookup, evidence: Evidence) -> None:
+    """The index of (VPC, address) -> interfaces whose own records show them using it, with the minutes."""
+    table = evidence.attested
+    if not table.num_rows:
+        return
+    interface = found.codes(lookup, table["interface"].to_pylist())
+    high, low = parse(table["addr"].to_pylist())
+    vpc = np.where(interface >= 0, found.interface_vpc[np.where(interface >= 0, interface, 0)], NOBODY)
+    usable = (vpc >= 0) & ~is_none(high)
+    interface, high, low, vpc = interface[usable], high[usable], low[usable], vpc[usable]
+    mask = table["mask"].to_numpy()[usable]
+    # One row for each (VPC, address, interface), however many workers saw it.
+    grouped: dict[tuple[int, int, int, int], int] = {}
+    for key in zip(vpc.tolist(), high.tolist(), low.tolist(), interface.tolist(), mask.tolist(), strict=True):
+        grouped[key[:4]] = grouped.get(key[:4], 0) | key[4]
+    if not grouped:
+        return
+    keys = list(grouped)
+    index, order = AddressIndex.build(
+        np.array([k[0] for k in keys], np.int64),
+        np.array([k[1] for k in keys], np.uint64),
+        np.array([k[2] for k in keys], np.uint64),
+    )
+    found.attested = index
+    found.attested_interface = np.array([k[3] for k in keys], np.int32)[order]
+    found.attested_mask = np.array(list(grouped.values()), np.uint64)[order]
+
+
+def listener_scope(vpc: npt.NDArray, public: Bools, port: npt.NDArray) -> I64:
+    """The scope under which a listener is kept: the VPC its address lies in (or all, for public addresses) with the port."""
+    return np.where(public, PUBLIC_SCOPE, vpc).astype(np.int64) * 65536 + port.astype(np.int64)
+
+
+def _learn_listeners(found: Hints, lookup: Lookup, evidence: Evidence) -> None:
+    table = evidence.listeners
+    if not table.num_rows:
+        return
+    interface = found.codes(lookup, table["interface"].to_pylist())
+    vpc = np.where(interface >= 0, found.interface_vpc[np.where(interface >= 0, interface, 0)], NOBODY)
+    high, low = parse(table["addr"].to_pylist())
+    vpc = scopes(lookup, vpc.astype(np.int32), high, low)
+    scope = listener_scope(vpc, is_public(high, low), table["port"].to_numpy())
+    found.listeners, _ = AddressIndex.build(scope, high, low)
+
+
+__all__ = ["WHOLE_HOUR", "Evidence", "Hints", "Worker", "evidence_of", "examine", "hints", "listener_scope", "merge"]

@@ -1,0 +1,445 @@
+"""The job of one hour: raw objects and observations in, an audited and published hour out.
+
+Spark distributes the three steps of flowlake.flows.steps; everything else is small and happens on the driver, whose memory grows with
+interfaces and listeners and not with records.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from flowlake.flows import coverage, steps
+from flowlake.flows.attribute import Settings, World
+from flowlake.flows.book import Book, build
+from flowlake.flows.evidence import Evidence, Hints, hints, merge
+from flowlake.flows.fold import OPEN
+from flowlake.flows.lookup import Lookup, compile_book
+from flowlake.flows.networks import Ranges, aws_ranges, known_networks
+from flowlake.flows.objects import RawObject, raw_objects, tasks
+from flowlake.flows.observed import Sweeps, observations
+from flowlake.flows.parcels import unpack
+from flowlake.flows.present import TagSettings, states_table
+from flowlake.flows.publish import (
+    FINAL,
+    PROVISIONAL,
+    ObjectRead,
+    Published,
+    Run,
+    current,
+    files_written,
+    new_run_id,
+    publish,
+    read_manifest,
+)
+from flowlake.flows.schemas import arrow_schema
+from flowlake.lake import places
+from flowlake.lake.catalog import Catalog
+from flowlake.lake.contracts import contract
+from flowlake.lake.hours import WINDOW_SECONDS_DEFAULT, Hour, as_text, check_window, from_text
+from flowlake.lake.observations import from_lines
+from flowlake.lake.store import NoSuchObject, ObjectStore, open_store
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+FINAL_AT_THE_LATEST = timedelta(hours=3)
+ROWS_A_PARTITION = 1_500_000
+PARCELS = "bucket int, kind string, payload binary"
+
+Log = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user may set. logs: where raw flow logs lie, if not in the lake's raw/ (a folder or s3:// place)."""
+
+    window_seconds: int = WINDOW_SECONDS_DEFAULT
+    format: str | None = None
+    logs: str | None = None
+    owner_tags: tuple[str, ...] = TagSettings.owner
+    app_tags: tuple[str, ...] = TagSettings.app
+    networks: str | None = None
+    clock_slack_seconds: int = Settings.clock_slack_seconds
+    audit: bool = True
+
+    def __post_init__(self) -> None:
+        check_window(self.window_seconds)
+
+
+@dataclass
+class Result:
+    """What became of an hour. published is null where there was nothing to do; unchanged where a rerun would have made the same."""
+
+    hour: Hour
+    published: Published | None
+    unchanged: bool = False
+    rows: Mapping[str, int] = field(default_factory=dict)
+    counts: Mapping[str, Any] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+class _Clock:
+    """Seconds by step, for the log line of each."""
+
+    def __init__(self, hour: Hour, log: Log) -> None:
+        self.hour, self.log, self.seconds = hour, log, dict[str, float]()
+        self._since = time.monotonic()
+
+    def step(self, name: str, told: str) -> None:
+        now = time.monotonic()
+        self.seconds[name] = round(now - self._since, 3)
+        self._since = now
+        self.log(f"{self.hour} {name}: {told} ({self.seconds[name]:.1f} s)")
+
+
+def enrich_hour(
+    spark: SparkSession | Callable[[], SparkSession],
+    store: ObjectStore,
+    catalog: Catalog,
+    hour: Hour,
+    options: Options,
+    now: datetime,
+    log: Log = lambda line: None,
+    force: bool = False,
+) -> Result:
+    """One hour, from listing to publishing. Raises AuditFailed, Superseded, PublishError, StoreError; nothing is published then.
+
+    spark may be a function that starts it, called only where there is work. now is the inventory's cutoff and the run's time.
+    """
+    clock = _Clock(hour, log)
+    raw_store, raw_prefix = _raw_place(store, options)
+    objects = raw_objects(raw_store, raw_prefix, hour)
+    clock.step("list", f"{len(objects)} objects, {sum(o.size for o in objects) / 1e6:.1f} MB")
+    before = current(store, hour)
+    if not objects and before is None:
+        log(
+            f"{hour} nothing to do: no flow log object may hold records of this hour under {raw_store.place(raw_prefix)}"
+        )
+        return Result(hour, None)
+    sweeps, rows = observations(store, hour, now)
+    book = build(rows, hour.starts)
+    state = _state(hour, sweeps, now)
+    clock.step(
+        "book",
+        f"{len(book.states)} interface states, {len(book.claims)} claims, {len(sweeps.accounts)} swept regions, {state}",
+    )
+    read = tuple(ObjectRead(o.key, o.etag, o.size) for o in objects)
+    settings = _settings_document(options)
+    if before is not None and not force and _same(store, before, read, book, state, settings):
+        log(f"{hour} nothing to do: run {before.run_id} was made from the same objects and inventory")
+        return Result(hour, None, unchanged=True)
+    session = spark() if callable(spark) else spark
+    run_id = new_run_id(now)
+    made = _Hour(session, store, raw_store, hour, options, run_id, clock)
+    written = made.run(objects, book, sweeps, state)
+    if options.audit:
+        made.audit(written)
+    files = files_written(store, hour, run_id)
+    run = Run(hour, run_id, state, read, now, book.digest, files, written.rows, settings, written.totals)
+    published = publish(store, catalog, run, now, force=force)
+    clock.step("publish", f"run {run_id}, {state}")
+    return Result(hour, published, rows=written.rows, counts=written.totals, seconds=clock.seconds)
+
+
+def _raw_place(store: ObjectStore, options: Options) -> tuple[ObjectStore, str]:
+    return (open_store(options.logs), "") if options.logs else (store, places.RAW)
+
+
+def _settings_document(options: Options) -> dict[str, Any]:
+    kept = ("window_seconds", "format", "owner_tags", "app_tags", "clock_slack_seconds")
+    document = {name: value for name, value in asdict(options).items() if name in kept}
+    return json.loads(json.dumps(document | {"networks": _digest_of_networks(options)}))  # type: ignore[no-any-return]
+
+
+def _digest_of_networks(options: Options) -> str | None:
+    import hashlib
+
+    return hashlib.sha256(options.networks.encode()).hexdigest() if options.networks else None
+
+
+def _state(hour: Hour, sweeps: Sweeps, now: datetime) -> str:
+    """final once every region that was swept at all was swept wholly after the hour, at the latest three hours after its end."""
+    if now >= hour.plus(1).moment + FINAL_AT_THE_LATEST:
+        return FINAL
+    return FINAL if sweeps.accounts and sweeps.complete_after >= sweeps.accounts else PROVISIONAL
+
+
+def _same(
+    store: ObjectStore, before: Any, read: tuple[ObjectRead, ...], book: Book, state: str, settings: Mapping[str, Any]
+) -> bool:
+    run = read_manifest(store, before).run
+    same_objects = {(o.key, o.etag) for o in run.objects} >= {(o.key, o.etag) for o in read}
+    return (
+        same_objects and run.book_digest == book.digest and run.state == state and dict(run.settings) == dict(settings)
+    )
+
+
+@dataclass
+class Written:
+    """What a run wrote: rows by table, totals for the manifest, and the evidence behind coverage."""
+
+    rows: dict[str, int]
+    totals: dict[str, Any]
+    reconciliation: coverage.Reconciliation
+
+
+class _Hour:
+    """One run of one hour on Spark."""
+
+    def __init__(
+        self,
+        spark: SparkSession,
+        store: ObjectStore,
+        raw_store: ObjectStore,
+        hour: Hour,
+        options: Options,
+        run_id: str,
+        clock: _Clock,
+    ) -> None:
+        self.spark, self.store, self.raw_store, self.hour, self.options, self.run_id, self.clock = (
+            spark,
+            store,
+            raw_store,
+            hour,
+            options,
+            run_id,
+            clock,
+        )
+        self.task = steps.Task(hour, options.window_seconds, options.format)
+        self.cores = spark.sparkContext.defaultParallelism
+
+    def run(self, objects: list[RawObject], book: Book, sweeps: Sweeps, state: str) -> Written:
+        lookup = compile_book(book)
+        gathered = self._gather(objects, lookup).persist()
+        try:
+            evidence = merge(self._collect(gathered, steps.EVIDENCE))
+            found = hints(evidence, lookup, book.topology.flow_logs, _lives(book), _previous(self.store, self.hour))
+            totals = coverage.totals(evidence)
+            self.clock.step(
+                "read",
+                f"{totals['records']} records, {totals['nodata']} NODATA, {totals['skipdata']} SKIPDATA, {totals['rejects']} rejects",
+            )
+            self._warn(totals)
+            world = World(
+                lookup,
+                found,
+                self._aws_ranges(),
+                known_networks(self.options.networks or ""),
+                Settings(state == PROVISIONAL, self.options.clock_slack_seconds),
+            )
+            written = list(self._converse(gathered, world, book, evidence))
+            rejected = self._write_rejects(gathered, totals["rejects"])
+        finally:
+            gathered.unpersist()
+        counts = steps.merge_counts(part["counts"] for part in written)
+        table = coverage.table(evidence, counts, sweeps.stale)
+        rows = {
+            "conversations": sum(part["rows"] for part in written),
+            "coverage": self._write("coverage", table),
+            "rejects": rejected,
+            "address_book": self._write("address_book", _book_table(book)),
+        }
+        if not any("key" in part for part in written):
+            self._write("conversations", arrow_schema(contract("conversations")).empty_table())
+        self._remember_reporters(found, lookup)
+        reconciliation = coverage.reconcile(evidence, counts, [part.get("published", {}) for part in written])
+        self.clock.step("write", f"{rows['conversations']} conversations")
+        return Written(rows, totals | reconciliation.totals(), reconciliation)
+
+    def _warn(self, totals: Mapping[str, Any]) -> None:
+        longest = totals["max_aggregation_seconds"]
+        if longest and self.options.window_seconds < longest:
+            self.clock.log(
+                f"{self.hour} warning: windows of {self.options.window_seconds} s are shorter than the longest aggregation interval seen ({longest} s): "
+                "bytes go whole to the window of their record's start"
+            )
+
+    def _parallel(self, count: int) -> DataFrame:
+        return self.spark.range(0, count, 1, count)
+
+    def _gather(self, objects: list[RawObject], lookup: Lookup) -> DataFrame:
+        context = self.spark.sparkContext
+        packed = context.broadcast(tasks(objects, self.cores) or [[]])
+        known = context.broadcast(lookup)
+        store, task = self.raw_store, self.task
+
+        def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            for number in _numbers(batches):
+                yield from _as_batches(steps.gather(packed.value[number], store, known.value, task))
+
+        return self._parallel(len(packed.value)).mapInArrow(work, PARCELS)
+
+    def _collect(self, parcels: DataFrame, kind: str) -> Iterator[dict[str, pa.Table]]:
+        for row in parcels.where(parcels.kind == kind).select("payload").toLocalIterator():
+            yield unpack(bytes(row.payload))
+
+    def _converse(self, gathered: DataFrame, world: World, book: Book, evidence: Evidence) -> Iterator[dict[str, Any]]:
+        context = self.spark.sparkContext
+        sums = gathered.where(gathered.kind == steps.SUMS).select("bucket", "kind", "payload")
+        rows = sum(int(row["records"]) for row in evidence.source_rows)
+        partitions = (
+            max(1, min(-(-rows // ROWS_A_PARTITION), 512))
+            if rows < 4 * ROWS_A_PARTITION
+            else max(self.cores, -(-rows // (4 * ROWS_A_PARTITION)))
+        )
+        shared, states = context.broadcast(world), context.broadcast(_ipc(states_table(book)))
+        settings = TagSettings(self.options.owner_tags, self.options.app_tags)
+        store, task, folder = self.store, self.task, places.run_folder("conversations", self.hour, self.run_id)
+        buckets = partitions * 8
+
+        def attribute(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            yield from _as_batches(steps.attribute(_payloads(batches), shared.value, buckets))
+
+        def converse(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            from pyspark import TaskContext
+
+            running = TaskContext.get()
+            number = running.partitionId() if running else 0
+            book_states = pa.ipc.open_stream(pa.py_buffer(states.value)).read_all()
+            yield from _as_batches(
+                steps.converse(_payloads(batches), shared.value, book_states, settings, task, store, folder, number)
+            )
+
+        bucketed = sums.mapInArrow(attribute, PARCELS).repartition(partitions, "bucket")
+        for row in bucketed.mapInArrow(converse, PARCELS).collect():
+            yield json.loads(bytes(row.payload))
+
+    def _write_rejects(self, gathered: DataFrame, count: int) -> int:
+        schema = arrow_schema(contract("rejects"))
+        if not count:
+            return self._write("rejects", schema.empty_table())
+        store, folder = self.store, places.run_folder("rejects", self.hour, self.run_id)
+
+        def write(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            from pyspark import TaskContext
+
+            running = TaskContext.get()
+            number = running.partitionId() if running else 0
+            tables = [unpack(payload)["rejects"] for payload in _payloads(batches)]
+            if tables:
+                table = pa.concat_tables(tables).select(schema.names).cast(schema)
+                store.put(f"{folder}part-{number:05d}.zstd.parquet", _parquet(table))
+                yield from _as_batches([(0, steps.WRITTEN, json.dumps(table.num_rows).encode())])
+
+        rejects = gathered.where(gathered.kind == steps.REJECTS).select("bucket", "kind", "payload")
+        files = max(1, min(self.cores, count // 500_000))
+        written = rejects.coalesce(files).mapInArrow(write, PARCELS).collect()
+        return sum(json.loads(bytes(row.payload)) for row in written)
+
+    def _write(self, table: str, rows: pa.Table) -> int:
+        key = f"{places.run_folder(table, self.hour, self.run_id)}part-00000.zstd.parquet"
+        self.store.put(
+            key, _parquet(rows.select(arrow_schema(contract(table)).names).cast(arrow_schema(contract(table))))
+        )
+        return rows.num_rows
+
+    def _aws_ranges(self) -> Ranges:
+        moment = self.hour.moment
+        rows = []
+        for info in self.store.list(places.IP_RANGES):
+            for row in from_lines(self.store.get(info.key)):
+                until = row.get("valid_to")
+                if from_text(row["valid_from"]) <= moment and (until is None or from_text(until) > moment):
+                    rows.append(row)
+        return aws_ranges(rows)
+
+    def _remember_reporters(self, found: Hints, lookup: Lookup) -> None:
+        logged = [
+            (found.name(lookup, code), int(penalty))
+            for code, penalty in enumerate(found.penalty.tolist())
+            if penalty != coverage.NOT_LOGGED
+        ]
+        table = pa.table(
+            {
+                "interface_id": pa.array([n for n, _ in logged], pa.string()),
+                "penalty": pa.array([p for _, p in logged], pa.uint8()),
+            }
+        )
+        self.store.put(_reporters_key(self.hour, self.run_id), _ipc(table))
+
+    def audit(self, written: Written) -> None:
+        from flowlake.flows.audit import audit_run
+
+        written.reconciliation.check()
+        audit_run(self.spark, self.store, self.hour, self.run_id, written.rows)
+        self.clock.step("audit", "passed")
+
+
+def _reporters_key(hour: Hour, run_id: str) -> str:
+    return places.manifest(hour, run_id).replace("manifest.json", "reporters.arrow")
+
+
+def _previous(store: ObjectStore, hour: Hour) -> dict[str, int] | None:
+    """Penalties of the hour before by interface, where it was published."""
+    pointer = current(store, hour.plus(-1))
+    if pointer is None:
+        return None
+    try:
+        table = pa.ipc.open_stream(store.get(_reporters_key(hour.plus(-1), pointer.run_id))).read_all()
+    except NoSuchObject:
+        return None
+    return dict(zip(table["interface_id"].to_pylist(), table["penalty"].to_pylist(), strict=True))
+
+
+def _lives(book: Book) -> dict[str, tuple[int, int]]:
+    """From when to when (ms) each interface is known to have existed, as far as the book knows of births and deletions."""
+    lives: dict[str, tuple[int, int]] = {}
+    for state in book.states:
+        born, gone = lives.get(state.interface_id, (state.valid_from, 0))
+        ended = state.to_source in ("event", "absence")
+        lives[state.interface_id] = min(born, state.valid_from), max(gone, state.valid_to if ended else OPEN)
+    return lives
+
+
+def _book_table(book: Book) -> pa.Table:
+    from flowlake.flows.book_table import book_table
+
+    return book_table(book)
+
+
+def _parquet(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd", coerce_timestamps="us")
+    return sink.getvalue()
+
+
+def _ipc(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
+
+
+def _numbers(batches: Iterable[pa.RecordBatch]) -> Iterator[int]:
+    for batch in batches:
+        yield from batch.column(0).to_pylist()
+
+
+def _payloads(batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
+    for batch in batches:
+        column = batch.column(batch.schema.get_field_index("payload"))
+        for value in column:
+            yield value.as_py()
+
+
+_PARCEL_SCHEMA = pa.schema([("bucket", pa.int32()), ("kind", pa.string()), ("payload", pa.binary())])
+
+
+def _as_batches(parcels: Iterable[steps.Parcel]) -> Iterator[pa.RecordBatch]:
+    for bucket, kind, payload in parcels:
+        yield pa.RecordBatch.from_arrays(
+            [pa.array([bucket], pa.int32()), pa.array([kind]), pa.array([payload], pa.binary())], schema=_PARCEL_SCHEMA
+        )
+
+
+__all__ = ["Options", "Result", "as_text", "enrich_hour"]

@@ -1,0 +1,301 @@
+"""The address book as compact arrays, to be sent to every worker: who is this interface, who held this address then.
+
+Interfaces, states, VPCs and subnets travel as integers (their row in the book); names and tags stay behind and are joined after
+aggregation. Times are epoch milliseconds. -1 is nobody.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from flowlake.flows.addresses import U64, as_int, is_public, parse, range_of
+from flowlake.flows.book import Book
+from flowlake.flows.fold import OPEN
+
+I32 = npt.NDArray[np.int32]
+I64 = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+NOBODY = -1
+
+# How an interface handles traffic that is not its own, by InterfaceType as EC2 says it.
+FORWARDERS = {
+    "nat_gateway": 1,
+    "transit_gateway": 2,
+    "gateway_load_balancer": 3,
+    "gateway_load_balancer_endpoint": 3,
+    "network_firewall": 3,
+}
+NAT, TRANSIT, APPLIANCE = 1, 2, 3
+TYPES_THAT_FORWARD = {
+    "nat_gateway": NAT,
+    "transit_gateway": TRANSIT,
+    "elbv2:gateway": APPLIANCE,
+    "network_firewall": APPLIANCE,
+}
+
+_C1, _C2, _C3 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F), np.uint64(0x165667B19E3779F9)
+
+
+def mix(scope: npt.NDArray, high: U64, low: U64, salt: int = 0) -> U64:
+    """A 64-bit key for (scope, address). Whoever looks up compares the parts too."""
+    with np.errstate(over="ignore"):
+        key = (scope.astype(np.int64).astype(np.uint64) + np.uint64(salt + 1)) * _C1
+        key ^= (high + _C2) * _C3
+        key ^= key >> np.uint64(29)
+        key = key * _C2 + low * _C1
+        key ^= key >> np.uint64(32)
+        key *= _C3
+        key ^= key >> np.uint64(29)
+    return key
+
+
+@dataclass
+class AddressIndex:
+    """Rows by (scope, address): several rows an address lie together. Made once, searched often."""
+
+    keys: U64
+    first: I64
+    scope: I32
+    high: U64
+    low: U64
+    salt: int
+
+    @classmethod
+    def build(cls, scope: I32, high: U64, low: U64) -> tuple[AddressIndex, I64]:
+        """The index and the order in which the rows must be laid for it."""
+        for salt in range(16):
+            keys = mix(scope, high, low, salt)
+            order = np.argsort(keys, kind="stable")
+            unique, first = np.unique(keys[order], return_index=True)
+            s, h, lo = scope[order], high[order], low[order]
+            heads = np.repeat(first, np.diff(np.append(first, len(order))))
+            if len(order) == 0 or bool(np.all((s == s[heads]) & (h == h[heads]) & (lo == lo[heads]))):
+                index = cls(unique, np.append(first, len(order)).astype(np.int64), s[first], h[first], lo[first], salt)
+                return index, order
+        raise AssertionError("sixteen salts in a row collided")
+
+    def find(self, scope: npt.NDArray, high: U64, low: U64) -> tuple[I64, I64]:
+        """For each asked (scope, address) the rows [begin, end); begin == end where there are none."""
+        if len(self.keys) == 0:
+            zero = np.zeros(len(high), dtype=np.int64)
+            return zero, zero
+        at = np.searchsorted(self.keys, mix(scope, high, low, self.salt))
+        at = np.minimum(at, len(self.keys) - 1)
+        same = (self.scope[at] == scope) & (self.high[at] == high) & (self.low[at] == low)
+        return np.where(same, self.first[at], 0), np.where(same, self.first[at + 1], 0)
+
+
+@dataclass
+class Names:
+    """Texts as integers: the sorted distinct texts; a text that is not there is NOBODY."""
+
+    texts: npt.NDArray[np.bytes_]
+
+    @classmethod
+    def of(cls, texts: Iterable[str]) -> Names:
+        return cls(np.array(sorted({t.encode() for t in texts}), dtype=np.bytes_))
+
+    def codes(self, texts: Sequence[str | None]) -> I32:
+        if len(self.texts) == 0 or len(texts) == 0:
+            return np.full(len(texts), NOBODY, dtype=np.int32)
+        asked = np.array([(t or "").encode() for t in texts], dtype=np.bytes_)
+        at = np.minimum(np.searchsorted(self.texts, asked), len(self.texts) - 1)
+        return np.where(self.texts[at] == asked, at, NOBODY).astype(np.int32)
+
+    def text(self, code: int) -> str | None:
+        return self.texts[code].decode() if code >= 0 else None
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+@dataclass
+class Lookup:
+    """The book for the workers. interfaces and vpcs are the code spaces; states are rows of the book's states."""
+
+    starts: int
+    interfaces: Names
+    vpcs: Names
+    state_first: I64
+    state_from: I64
+    state_to: I64
+    interface_vpc: I32
+    interface_high: U64
+    interface_low: U64
+    forwards: npt.NDArray[np.int8]
+    subnet: I32
+    subnets: Names
+    routes: Mapping[int, Sequence[tuple[str, str]]]
+    claims: AddressIndex
+    claim_interface: I32
+    claim_from: I64
+    claim_to: I64
+    claim_exact: Bools
+    claim_open: Bools
+    claim_primary: Bools
+    prefixes: Mapping[int, tuple[Sequence[int], Sequence[tuple[int, int, int, int, bool]]]]
+    ranges: Mapping[int, Sequence[tuple[int, int]]]
+    reachable: Mapping[int, Sequence[int]]
+    listens: Mapping[int, frozenset[int]] = field(default_factory=dict)
+
+    def own_state(self, interface: I32, at: I64) -> I64:
+        """The state of an interface at a moment: before its first the first, after its last the last; NOBODY where it has none."""
+        known = interface >= 0
+        safe = np.where(known, interface, 0)
+        if len(self.state_from) == 0:
+            return np.full(len(interface), NOBODY, dtype=np.int64)
+        begin, end = self.state_first[safe], self.state_first[safe + 1]
+        low, high = begin.copy(), end - 1
+        # Binary search for the last state that began at or before the moment, all rows at once.
+        while bool(np.any(low < high)):
+            middle = (low + high + 1) // 2
+            before = self.state_from[middle] <= at
+            low = np.where(before & (low < high), middle, low)
+            high = np.where(~before & (low < high), middle - 1, high)
+        return np.where(known & (begin < end), low, NOBODY)
+
+    def known_ranges(self, vpc: int) -> Sequence[tuple[int, int]]:
+        return self.ranges.get(vpc, ())
+
+    def prefix_claims(self, vpc: int, address: int) -> list[tuple[int, int, int, bool]]:
+        """Claims (interface, from, to, exact) of prefixes of the VPC that hold the address."""
+        if vpc not in self.prefixes:
+            return []
+        firsts, rows = self.prefixes[vpc]
+        found = []
+        # Delegated prefixes are /28 or /80 and never overlap but for reuse in time: those that begin at or before the address are looked at backwards.
+        for i in range(bisect.bisect_right(firsts, address) - 1, -1, -1):
+            last, interface, since, until, exact = rows[i]
+            if last < address:
+                break
+            found.append((interface, since, until, exact))
+        return found
+
+
+def scopes(lookup: Lookup, vpc: I32, high: U64, low: U64) -> I32:
+    """The VPC each address lies in, seen from a VPC: itself, or the one VPC it can route to whose ranges hold the address.
+
+    NOBODY where none or several fit. A VPC whose ranges are not known is taken to hold the private addresses it speaks to."""
+    scope = np.full(len(vpc), NOBODY, dtype=np.int32)
+    for one in np.unique(vpc[vpc >= 0]).tolist():
+        rows = np.flatnonzero(vpc == one)
+        h, lo = high[rows], low[rows]
+        ranges = lookup.known_ranges(one)
+        mine = _held(ranges, h, lo)
+        fits = np.zeros(len(rows), dtype=np.int32)
+        other = np.full(len(rows), NOBODY, dtype=np.int32)
+        for neighbour in lookup.reachable.get(one, ()):
+            there = _held(lookup.known_ranges(neighbour), h, lo)
+            fits += there
+            other[there] = neighbour
+        unknown_ranges = one if not ranges else NOBODY
+        private = ~is_public(h, lo)
+        elsewhere = np.where(fits == 1, other, np.where((fits == 0) & private, unknown_ranges, NOBODY))
+        scope[rows] = np.where(mine, one, elsewhere)
+    return scope
+
+
+def _held(ranges: Sequence[tuple[int, int]], high: U64, low: U64) -> Bools:
+    held = np.zeros(len(high), dtype=np.bool_)
+    for first, last in ranges:
+        fh, fl, lh, ll = (np.uint64(v) for v in (first >> 64, first & _LOW, last >> 64, last & _LOW))
+        after = (high > fh) | ((high == fh) & (low >= fl))
+        before = (high < lh) | ((high == lh) & (low <= ll))
+        held |= after & before
+    return held
+
+
+_LOW = 0xFFFFFFFFFFFFFFFF
+
+
+def compile_book(book: Book) -> Lookup:
+    """The compact arrays of a book."""
+    interfaces = Names.of([s.interface_id for s in book.states] + [c.interface_id for c in book.claims])
+    vpc_ids = (
+        set(book.topology.vpc_ranges) | {s.vpc_id for s in book.states if s.vpc_id} | {c.vpc_id for c in book.claims}
+    )
+    vpcs = Names.of(vpc_ids)
+    subnets = Names.of({s.subnet_id for s in book.states if s.subnet_id})
+    state_interface = interfaces.codes([s.interface_id for s in book.states])
+    count = len(interfaces)
+    state_first = np.searchsorted(state_interface, np.arange(count + 1)).astype(np.int64)
+    vpc_code = dict(zip([t.decode() for t in vpcs.texts], range(len(vpcs)), strict=True))
+    subnet_code = dict(zip([t.decode() for t in subnets.texts], range(len(subnets)), strict=True))
+    interface_vpc = np.full(count, NOBODY, dtype=np.int32)
+    subnet = np.full(count, NOBODY, dtype=np.int32)
+    forwards = np.zeros(count, dtype=np.int8)
+    primary: list[str | None] = [None] * count
+    listens: dict[int, frozenset[int]] = {}
+    for row, (state, code) in enumerate(zip(book.states, state_interface, strict=True)):
+        if state.vpc_id:
+            interface_vpc[code] = vpc_code[state.vpc_id]
+        if state.subnet_id:
+            subnet[code] = subnet_code[state.subnet_id]
+        if state.primary:
+            primary[code] = state.primary
+        forwards[code] = max(
+            forwards[code], FORWARDERS.get(state.interface_type or "", 0), TYPES_THAT_FORWARD.get(state.type or "", 0)
+        )
+        if state.listens_on:
+            listens[row] = frozenset(state.listens_on)
+    exact_claims = [c for c in book.claims if "/" not in c.addr]
+    for claim, code in zip(exact_claims, interfaces.codes([c.interface_id for c in exact_claims]), strict=True):
+        interface_vpc[code] = vpc_code[claim.vpc_id]
+        if claim.is_primary and primary[code] is None:
+            primary[code] = claim.addr
+    high, low = parse(primary)
+    claims, order = AddressIndex.build(
+        vpcs.codes([c.vpc_id for c in exact_claims]), *parse([c.addr for c in exact_claims])
+    )
+    laid = [exact_claims[i] for i in order]
+    return Lookup(
+        book.starts,
+        interfaces,
+        vpcs,
+        state_first,
+        np.array([s.valid_from for s in book.states], dtype=np.int64),
+        np.array([s.valid_to for s in book.states], dtype=np.int64),
+        interface_vpc,
+        high,
+        low,
+        forwards,
+        subnet,
+        subnets,
+        {subnet_code[s]: routes for s, routes in book.topology.routes.items() if s in subnet_code},
+        claims,
+        interfaces.codes([c.interface_id for c in laid]),
+        np.array([c.valid_from for c in laid], dtype=np.int64),
+        np.array([c.valid_to for c in laid], dtype=np.int64),
+        np.array([c.exact_end for c in laid], dtype=np.bool_),
+        np.array([c.open for c in laid], dtype=np.bool_),
+        np.array([c.is_primary for c in laid], dtype=np.bool_),
+        _prefixes(book, vpc_code, interfaces),
+        {vpc_code[v]: [range_of(c) for c in cidrs] for v, cidrs in book.topology.vpc_ranges.items() if v in vpc_code},
+        {
+            vpc_code[v]: [vpc_code[o] for o in others if o in vpc_code]
+            for v, others in book.topology.reachable.items()
+            if v in vpc_code
+        },
+        listens,
+    )
+
+
+def _prefixes(
+    book: Book, vpc_code: Mapping[str, int], interfaces: Names
+) -> dict[int, tuple[list[int], list[tuple[int, int, int, int, bool]]]]:
+    by_vpc: dict[int, list[tuple[int, int, int, int, int, bool]]] = {}
+    delegated = [c for c in book.claims if "/" in c.addr]
+    for claim, code in zip(delegated, interfaces.codes([c.interface_id for c in delegated]), strict=True):
+        first, last = range_of(claim.addr)
+        row = (first, last, int(code), claim.valid_from, claim.valid_to, claim.exact_end)
+        by_vpc.setdefault(vpc_code[claim.vpc_id], []).append(row)
+    return {v: ([r[0] for r in sorted(rows)], [r[1:] for r in sorted(rows)]) for v, rows in by_vpc.items()}
+
+
+__all__ = ["NOBODY", "OPEN", "AddressIndex", "Lookup", "Names", "as_int", "compile_book", "mix", "scopes"]

@@ -1,0 +1,143 @@
+"""Which raw objects to read for an hour: by listing, from just before the hour with slack behind it.
+
+An object's name says when it was made, not which hours its records are of: the listing takes more objects than the hour needs,
+and the reader files records by their own start. Objects are told apart by key and ETag.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from flowlake.flows.summarise import Source
+from flowlake.lake.hours import Hour
+from flowlake.lake.store import ObjectInfo, ObjectStore
+
+BEFORE = timedelta(minutes=15)
+BEHIND = timedelta(minutes=30)
+"""An object that holds records of an hour is named at most this long before its first second and after its last one. The longest aggregation
+interval is 10 minutes and a file spans 5; the horizon for later ones is the job's."""
+
+_NAME = re.compile(
+    r"(?P<account_id>[^_/]+)_vpcflowlogs_(?P<region>[a-z0-9-]+)_(?P<flow_log_id>fl-[0-9A-Za-z]+)_"
+    r"(?P<time>\d{8}T\d{4}Z)_[^/]*\.log(\.gz|\.parquet)?$"
+)
+_STREAMED_TIME = re.compile(r"(?P<y>\d{4})/(?P<m>\d{2})/(?P<d>\d{2})/(?P<h>\d{2})/[^/]+$")
+_DAY_FOLDERS = ("%Y/%m/%d/", "year=%Y/month=%m/day=%d/")
+
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class RawObject:
+    """One object of raw flow logs and what its key says of it."""
+
+    key: str
+    etag: str
+    size: int
+    modified: datetime
+    source: Source
+
+
+def source_of(key: str) -> Source:
+    """The flow log, account and region by the object's name; what a key does not say is null or 'unknown'."""
+    found = _NAME.search(key)
+    if found:
+        return Source(found["flow_log_id"], found["account_id"], found["region"])
+    folder = key.rsplit("/", 5)[0] if _STREAMED_TIME.search(key) else key.rsplit("/", 1)[0]
+    return Source(folder or None, UNKNOWN, UNKNOWN)
+
+
+def made_at(key: str) -> datetime | None:
+    """The moment in an object's name (or, streamed through Firehose, in its folder); null where there is none."""
+    found = _NAME.search(key)
+    if found:
+        return datetime.strptime(found["time"], "%Y%m%dT%H%MZ").replace(tzinfo=UTC)
+    streamed = _STREAMED_TIME.search(key)
+    if streamed:
+        return datetime(int(streamed["y"]), int(streamed["m"]), int(streamed["d"]), int(streamed["h"]), tzinfo=UTC)
+    return None
+
+
+def raw_objects(store: ObjectStore, prefix: str, hour: Hour, behind: timedelta = BEHIND) -> list[RawObject]:
+    """The objects that may hold records of the hour, each key once, in key order."""
+    low, high = hour.moment - BEFORE, hour.moment + timedelta(hours=1) + behind
+    found: dict[str, RawObject] = {}
+    for folder in _day_folders(store, prefix, low, high):
+        for info in _between(store, folder, low, high):
+            found[info.key] = RawObject(info.key, info.etag, info.size, info.modified, source_of(info.key))
+    return [found[key] for key in sorted(found)]
+
+
+def _days(low: datetime, high: datetime) -> Iterator[datetime]:
+    day = low.replace(hour=0, minute=0, second=0)
+    while day <= high:
+        yield day
+        day += timedelta(days=1)
+
+
+def _day_folders(store: ObjectStore, prefix: str, low: datetime, high: datetime) -> Iterator[str]:
+    """Folders of the days in question: under each account and region as AWS lays them out (plain or Hive keys, with an organisation's id
+    or without), else dated folders at the prefix itself, as Firehose makes them."""
+    regions = list(_region_folders(store, prefix))
+    for region in regions:
+        hive = "aws-region=" in region
+        for day in _days(low, high):
+            yield region + day.strftime(_DAY_FOLDERS[hive])
+    for day in _days(low, high):
+        yield prefix + day.strftime(_DAY_FOLDERS[0])
+
+
+def _region_folders(store: ObjectStore, prefix: str) -> Iterator[str]:
+    roots = [f for f in store.folders(prefix) if f.endswith("AWSLogs/")]
+    if not roots:
+        # A bucket prefix of the user's between the root and AWSLogs.
+        roots = [f for top in store.folders(prefix) for f in store.folders(top) if f.endswith("AWSLogs/")]
+    for root in roots:
+        accounts = store.folders(root)
+        for organisation in [f for f in accounts if f.removeprefix(root).startswith("o-")]:
+            accounts += store.folders(organisation)
+        for account in accounts:
+            for service in store.folders(account):
+                if service.rstrip("/").endswith("vpcflowlogs"):
+                    yield from store.folders(service)
+
+
+def _between(store: ObjectStore, folder: str, low: datetime, high: datetime) -> Iterator[ObjectInfo]:
+    """Objects of a day's folder made between two moments. Keys sort by flow log and then by time, so that what lies outside is jumped over."""
+    after = ""
+    while True:
+        jump = None
+        for info in store.list(folder, start_after=after):
+            when = made_at(info.key)
+            found = _NAME.search(info.key)
+            if when is None or (found is None and low - timedelta(hours=1) <= when <= high) or low <= when <= high:
+                yield info
+            elif found is not None:
+                base = info.key[: found.start("time")]
+                jump = base + low.strftime("%Y%m%dT%H%MZ") if when < low else base + "~"
+                break
+        if jump is None or jump <= after:
+            return
+        after = jump
+
+
+def tasks(
+    objects: Iterable[RawObject], cores: int, small: int = 4 << 20, large: int = 96 << 20
+) -> list[list[RawObject]]:
+    """Objects packed so that each task has about as much to inflate: small ones together, several tasks a core."""
+    ordered = sorted(objects, key=lambda o: (o.source.account_id, o.source.region, o.source.flow_log_id or "", o.key))
+    total = sum(o.size for o in ordered)
+    # Several objects of one flow log in one task: their connections add up before anything is shuffled.
+    target = min(max(total // max(1, 2 * cores), small), large)
+    packed: list[list[RawObject]] = []
+    filled = 0
+    for item in ordered:
+        if not packed or filled + item.size > target:
+            packed.append([])
+            filled = 0
+        packed[-1].append(item)
+        filled += item.size
+    return packed

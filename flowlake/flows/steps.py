@@ -1,0 +1,355 @@
+"""The three steps that run on Spark's workers, each a plain function over its own share of the hour; no step knows Spark.
+
+gather     raw objects -> sums and evidence, as parcels
+attribute  sums -> rows with both ends attributed, cut into buckets by pair of addresses
+converse   all rows of some buckets -> conversations, written as one Parquet file
+
+What a step sends on is (bucket, kind, payload); payloads are parcels or JSON.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from flowlake.flows import attribute as attribution
+from flowlake.flows.addresses import parse
+from flowlake.flows.attribute import World
+from flowlake.flows.conversations import COUNTED, DUPLICATE, FATES, ON_HOP, OUTSIDE, Chosen, choose, group
+from flowlake.flows.evidence import Worker, evidence_of, examine
+from flowlake.flows.lookup import NOBODY, Lookup
+from flowlake.flows.objects import RawObject, made_at
+from flowlake.flows.parcels import pack, unpack
+from flowlake.flows.present import TagSettings, present
+from flowlake.flows.read import NotAFlowLog, read_blocks
+from flowlake.flows.summarise import COLUMNS, EXTRAS, Source, Summary
+from flowlake.lake.hours import Hour
+from flowlake.lake.store import ObjectStore
+
+SUMS, EVIDENCE, REJECTS, ROWS, WRITTEN = "sums", "evidence", "rejects", "rows", "written"
+Parcel = tuple[int, str, bytes]
+
+REJECT_ROWS = pa.schema(
+    [
+        ("account_id", pa.string()),
+        ("region", pa.string()),
+        ("flow_log_id", pa.string()),
+        ("object", pa.string()),
+        ("line", pa.int64()),
+        ("reason", pa.string()),
+        ("text", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What every task of an hour is told."""
+
+    hour: Hour
+    window_seconds: int
+    format: str | None = None
+
+
+# --- gather ----------------------------------------------------------------------------------------------------------
+
+
+def gather(objects: Sequence[RawObject], store: ObjectStore, lookup: Lookup, task: Task) -> Iterator[Parcel]:
+    """Reads objects one after the other, in bounded memory, and sends on what they sum up to."""
+    summary = Summary(task.hour, task.window_seconds)
+    for item in objects:
+        yield from _read_object(item, store, summary, task)
+        if summary.is_full():
+            yield from _finish(summary, lookup)
+            summary = Summary(task.hour, task.window_seconds)
+    yield from _finish(summary, lookup)
+
+
+def _read_object(item: RawObject, store: ObjectStore, summary: Summary, task: Task) -> Iterator[Parcel]:
+    lines, torn = 0, False
+    reasons: dict[str, int] = {}
+    made = made_at(item.key)
+    # An object lies in reach of two hours; what can't be read of it is listed with the hour of its name.
+    listed_here = made is None or Hour.holding(made.timestamp()) == task.hour
+    try:
+        with store.open(item.key) as stream:
+            for block in read_blocks(stream, item.key, format=task.format, columns=COLUMNS):
+                lines += block.lines
+                torn |= block.torn
+                rejects = block.rejects
+                if block.records.num_rows and "start" not in block.fields:
+                    rejects = _without_start(block.records.num_rows)
+                elif block.records.num_rows:
+                    summary.add(item.source, block.records, block.fields, block.kind == "transit_gateway")
+                if rejects.num_rows:
+                    for reason in rejects["reason"].to_pylist():
+                        reasons[reason] = reasons.get(reason, 0) + 1
+                    if listed_here:
+                        yield 0, REJECTS, pack({"rejects": _reject_rows(item, rejects)})
+    except NotAFlowLog as error:
+        reasons["not_a_flow_log"] = reasons.get("not_a_flow_log", 0) + 1
+        if listed_here:
+            told = pa.table(
+                {"line": pa.array([None], pa.int64()), "reason": ["not_a_flow_log"], "text": [str(error)[:1000]]}
+            )
+            yield 0, REJECTS, pack({"rejects": _reject_rows(item, told)})
+    summary.note_object(item.source, lines, torn, reasons, listed_here)
+
+
+def _without_start(rows: int) -> pa.Table:
+    """Records without a start belong to no hour: one reject a record, so that none goes uncounted."""
+    return pa.table(
+        {
+            "line": pa.nulls(rows, pa.int64()),
+            "reason": pa.repeat("no_start", rows),
+            "text": pa.repeat("the format lacks start", rows),
+        }
+    )
+
+
+def _reject_rows(item: RawObject, rejects: pa.Table) -> pa.Table:
+    size = rejects.num_rows
+    said = [item.source.account_id, item.source.region, item.source.flow_log_id, item.key]
+    columns = [pa.array([text] * size, pa.string()) for text in said]
+    return pa.table([*columns, rejects["line"], rejects["reason"], rejects["text"]], schema=REJECT_ROWS)
+
+
+def _finish(summary: Summary, lookup: Lookup) -> Iterator[Parcel]:
+    worker = examine(summary, lookup)
+    yield 0, EVIDENCE, pack(evidence_of(worker, lookup))
+    if worker.sums.num_rows:
+        yield 0, SUMS, _pack_worker(worker)
+
+
+def _pack_worker(worker: Worker) -> bytes:
+    summary = worker.summary
+    names = [None if t is None else str(t) for t in summary.interfaces.list()]
+    keys = summary.extras.list()
+    extras = {
+        name: pa.array([None if k is None else _text(k[i]) for k in keys], pa.string()) for i, name in enumerate(EXTRAS)
+    }
+    sums = worker.sums.append_column("own", pa.array(worker.own))
+    sources = [
+        (s.flow_log_id, s.account_id, s.region, c.transit) for s, c in zip(summary.sources, summary.counts, strict=True)
+    ]
+    return pack(
+        {
+            "sums": sums,
+            "addresses": pa.table({"text": pa.array(summary.addresses.list(), pa.string())}),
+            "interfaces": pa.table({"text": pa.array(names, pa.string()), "forwards": pa.array(worker.forwards)}),
+            "extras": pa.table(extras),
+            "sources": pa.table(
+                {
+                    "flow_log_id": pa.array([s[0] for s in sources], pa.string()),
+                    "account_id": pa.array([s[1] for s in sources], pa.string()),
+                    "region": pa.array([s[2] for s in sources], pa.string()),
+                    "transit": pa.array([s[3] for s in sources], pa.bool_()),
+                }
+            ),
+        }
+    )
+
+
+def _text(value: object) -> str | None:
+    if isinstance(value, bool):
+        return "1" if value else None
+    return None if value is None else str(value)
+
+
+# --- attribute -------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Sums:
+    """A worker's sums as they arrive in the next step: what attribute needs of a summary."""
+
+    sums: pa.Table
+    high: np.ndarray
+    low: np.ndarray
+    own: np.ndarray
+    forwards: np.ndarray
+    interfaces: list[str | None]
+    extras: list[tuple | None]
+    sources: list[Source]
+    transit: list[bool]
+
+
+def unpack_sums(payload: bytes) -> Sums:
+    tables = unpack(payload)
+    high, low = parse(tables["addresses"]["text"].to_pylist())
+    columns = [tables["extras"][name].to_pylist() for name in EXTRAS]
+    rows = tables["sources"].to_pylist()
+    return Sums(
+        tables["sums"].drop_columns(["own"]),
+        high,
+        low,
+        tables["sums"]["own"].to_numpy(),
+        tables["interfaces"]["forwards"].to_numpy(),
+        tables["interfaces"]["text"].to_pylist(),
+        list(zip(*columns, strict=True)),
+        [Source(r["flow_log_id"], r["account_id"], r["region"]) for r in rows],
+        [r["transit"] for r in rows],
+    )
+
+
+MEASURES = ("bytes", "packets", "records", "opened")
+
+
+def attribute(payloads: Iterable[bytes], world: World, buckets: int) -> Iterator[Parcel]:
+    """Attributes each parcel of sums, forgets client ports that nothing needs, and cuts the rows into buckets."""
+    for payload in payloads:
+        rows = attribution.attribute(unpack_sums(payload), world)
+        bucket = attribution.bucket_of(world, rows, buckets)
+        rows = add_up(attribution.fold_client_ports(world, rows).append_column("bucket", pa.array(bucket)))
+        order = np.argsort(rows["bucket"].to_numpy(), kind="stable")
+        sorted_buckets = rows["bucket"].to_numpy()[order]
+        rows = rows.drop_columns(["bucket"]).take(pa.array(order))
+        edges = np.flatnonzero(np.diff(sorted_buckets)) + 1
+        begins = np.concatenate([[0], edges]) if len(order) else np.zeros(0, np.int64)
+        for begin, end in zip(begins.tolist(), [*begins.tolist()[1:], len(order)], strict=True):
+            yield int(sorted_buckets[begin]), ROWS, pack({"rows": rows.slice(begin, end - begin).combine_chunks()})
+
+
+def add_up(rows: pa.Table) -> pa.Table:
+    """Rows that differ in nothing but their measures as one: bytes, packets, records and openings added, the span widened."""
+    keys = [name for name in rows.column_names if name not in (*MEASURES, "first", "last")]
+    coded = rows
+    texts: dict[str, pa.Array] = {}
+    for name in keys:
+        column = rows[name].combine_chunks() if isinstance(rows[name], pa.ChunkedArray) else rows[name]
+        if isinstance(column, pa.ChunkedArray):
+            column = column.chunk(0) if column.num_chunks else pa.array([], column.type)
+        if pa.types.is_dictionary(column.type):
+            texts[name] = column.dictionary
+            coded = coded.set_column(coded.schema.get_field_index(name), name, column.indices.fill_null(-1))
+    measures = [(name, "sum") for name in MEASURES] + [("first", "min"), ("last", "max")]
+    added = coded.group_by(keys, use_threads=False).aggregate(measures)
+    names = [
+        n.rsplit("_", 1)[0] if n.rsplit("_", 1)[0] in (*MEASURES, "first", "last") else n for n in added.column_names
+    ]
+    added = added.rename_columns(names)
+    for name, dictionary in texts.items():
+        codes = added[name].combine_chunks().to_numpy()
+        restored = pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32(), mask=codes < 0), dictionary)
+        added = added.set_column(added.schema.get_field_index(name), name, restored)
+    return added
+
+
+# --- converse --------------------------------------------------------------------------------------------------------
+
+_TEXT_COLUMNS = ("src_label", "dst_label", "next_hop", "next_hop_type", "reject_reason")
+
+
+def converse(
+    payloads: Iterable[bytes],
+    world: World,
+    states: pa.Table,
+    settings: TagSettings,
+    task: Task,
+    store: ObjectStore,
+    folder: str,
+    number: int,
+) -> Iterator[Parcel]:
+    """Makes the conversations of some buckets and writes them as one file. Sends on what was written and counted."""
+    tables = [unpack(payload)["rows"] for payload in payloads]
+    if not tables:
+        return
+    rows, labels, texts = _as_arrays(tables)
+    chosen = choose(rows, world)
+    grouped = group(chosen, labels, task.hour.starts, task.window_seconds)
+    told: dict[str, object] = {"counts": counts(chosen, world), "rows": 0}
+    if grouped is not None:
+        table = present(grouped, texts, states, world, settings)
+        key = f"{folder}part-{number:05d}.zstd.parquet"
+        told |= {"key": key, "size": _write(store, key, table), "rows": table.num_rows}
+        told["published"] = {leg: sum(bytes_of_leg) for leg, bytes_of_leg in _bytes_by_leg(table).items()}
+    yield 0, WRITTEN, json.dumps(told).encode()
+
+
+def _bytes_by_leg(table: pa.Table) -> dict[str, tuple[int, int]]:
+    by_leg = table.group_by("leg").aggregate([("uploaded", "sum"), ("downloaded", "sum")]).to_pylist()
+    return {row["leg"]: (row["uploaded_sum"] or 0, row["downloaded_sum"] or 0) for row in by_leg}
+
+
+def _as_arrays(tables: list[pa.Table]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], list[str | None]]:
+    whole = pa.concat_tables(tables).unify_dictionaries()
+    texts: dict[str, int] = {}
+    rows: dict[str, np.ndarray] = {}
+    labels: dict[str, np.ndarray] = {}
+    for name in whole.column_names:
+        column = whole[name]
+        if name in _TEXT_COLUMNS:
+            column = pa.concat_arrays(column.chunks) if column.num_chunks != 1 else column.chunk(0)
+            codes = [texts.setdefault(t, len(texts)) for t in column.dictionary.to_pylist()]
+            labels[name] = np.array([*codes, NOBODY], dtype=np.int64)[
+                column.indices.fill_null(len(codes)).to_numpy(zero_copy_only=False)
+            ]
+        else:
+            rows[name] = column.to_numpy()
+    return rows, labels, list(texts)
+
+
+def _write(store: ObjectStore, key: str, table: pa.Table) -> int:
+    sink = io.BytesIO()
+    pq.write_table(
+        table,
+        sink,
+        compression="zstd",
+        compression_level=3,
+        row_group_size=250_000,
+        version="2.6",
+        coerce_timestamps="us",
+    )
+    store.put(key, sink.getvalue())
+    return sink.tell()
+
+
+def counts(chosen: Chosen, world: World) -> dict[str, dict[str, int]]:
+    """Bytes and records by source and fate, with doubts: what coverage and the reconciliation are made of."""
+    rows, fate = chosen.rows, chosen.fate
+    result: dict[str, dict[str, int]] = {}
+    none = attribution.HOWS.index("none")
+    published = (fate == COUNTED) | (fate == ON_HOP) | (fate == OUTSIDE)
+    nameless = published & ((rows["src_how"] == none) | (rows["dst_how"] == none))
+    contested = published & ((chosen.doubts & (attribution.CONTESTED_SRC | attribution.CONTESTED_DST)) > 0)
+    doubled = (fate == COUNTED) & ((chosen.doubts & attribution.UNSURE) > 0)
+    unknown = rows["reporter"] >= len(world.lookup.interfaces)
+    for source in np.unique(rows["source"]).tolist():
+        mine = rows["source"] == source
+        entry = {f"{name}_bytes": int(rows["bytes"][mine & (fate == code)].sum()) for code, name in enumerate(FATES)}
+        entry |= {
+            f"{name}_records": int(rows["records"][mine & (fate == code)].sum()) for code, name in enumerate(FATES)
+        }
+        entry |= {
+            "unattributed_bytes": int(rows["bytes"][mine & nameless].sum()),
+            "contested_bytes": int(rows["bytes"][mine & contested].sum()),
+            "possibly_doubled_bytes": int(rows["bytes"][mine & doubled].sum()),
+            "unattributed_records": int(
+                rows["records"][mine & (unknown | (rows["reporter"] < 0)) & (fate != DUPLICATE)].sum()
+            ),
+            "handover_pairs": _handover_pairs(chosen, mine),
+        }
+        result[str(source)] = entry
+    return result
+
+
+def _handover_pairs(chosen: Chosen, mine: np.ndarray) -> int:
+    at = chosen.handover & mine
+    return len(np.unique(chosen.rows["src_who"][at].astype(np.int64) << 32 | chosen.rows["dst_who"][at]))
+
+
+def merge_counts(parts: Iterable[Mapping[str, Mapping[str, int]]]) -> dict[int, dict[str, int]]:
+    """Counts by source, added up."""
+    merged: dict[int, dict[str, int]] = {}
+    for part in parts:
+        for source, entry in part.items():
+            total = merged.setdefault(int(source), {})
+            for name, value in entry.items():
+                total[name] = total.get(name, 0) + value
+    return merged

@@ -1,0 +1,478 @@
+"""The inner loop: typed records -> sums by connection, window and reporter; object by object, in Arrow.
+
+Addresses, interfaces and other texts become integers at once (each distinct text is looked at once a batch), so that
+grouping is on three 64-bit keys. A summary holds what one worker made of its objects:
+
+sums        one row is one connection (both ports) in one direction, window and action, as one interface reported it to one flow log:
+            source (row of sources), interface, src, dst, pkt_src, pkt_dst (rows of addresses), extra (row of extras), srcport, dstport,
+            protocol, action, direction, window, bytes, packets, records, first (earliest start, s), last (latest end, s),
+            opened (records with SYN and without ACK), answered (1 where SYN-ACK was seen)
+lines       one row is one interface of one flow log: NODATA and SKIPDATA lines, minutes (bit mask of minutes in which it reported)
+sources     one row is one flow log (or other source) with its counts; see SOURCE_COUNTS
+
+Null texts are row 0 of their list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from flowlake.lake.hours import SECONDS, Hour
+
+I64 = npt.NDArray[np.int64]
+
+# Fields of a record that the enrichment reads; a format that lacks some is read, and the lack is named.
+NEEDED = (
+    "interface_id",
+    "srcaddr",
+    "dstaddr",
+    "srcport",
+    "dstport",
+    "protocol",
+    "packets",
+    "bytes",
+    "start",
+    "end",
+    "action",
+    "log_status",
+)
+WANTED = (
+    "account_id", "vpc_id", "subnet_id", "az_id", "instance_id", "pkt_srcaddr", "pkt_dstaddr", "tcp_flags", "flow_direction", "traffic_path", "pkt_src_aws_service",
+    "pkt_dst_aws_service", "reject_reason", "resource_id", "encryption_status", "interface_type", "next_hop_interface_id", "next_hop_interface_type",
+)  # fmt: skip
+TRANSIT_FIELDS = ("tgw_id", "tgw_attachment_id", "tgw_src_vpc_id", "tgw_dst_vpc_id", "tgw_src_eni", "tgw_dst_eni")
+COLUMNS = frozenset(NEEDED) | frozenset(WANTED) | frozenset(TRANSIT_FIELDS)
+ENRICHING = ("vpc_id", "pkt_srcaddr", "pkt_dstaddr", "tcp_flags", "flow_direction", "traffic_path")
+"""Of the wanted fields those whose lack costs an enrichment: named in coverage."""
+
+EXTRAS = (
+    "pkt_src_aws_service", "pkt_dst_aws_service", "traffic_path", "reject_reason", "encryption_status", "interface_type", "next_hop_interface_id", "next_hop_interface_type",
+    "resource_id", "tgw_src_vpc_id", "tgw_dst_vpc_id", "tgw_attachment_id", "has_packet_addresses", "has_flags",
+)  # fmt: skip
+FACTS = ("account_id", "vpc_id", "subnet_id", "az_id", "instance_id")
+
+ACCEPT, REJECT, UNKNOWN_ACTION = 0, 1, 2
+UNSAID, INGRESS, EGRESS = 0, 1, 2
+NULL = 0
+
+_ADDRESS_BITS, _INTERFACE_BITS, _EXTRA_BITS = 22, 19, 19
+SOURCE_COUNTS = (
+    "objects",
+    "objects_torn",
+    "lines",
+    "records",
+    "bytes",
+    "nodata",
+    "skipdata",
+    "rejects",
+    "stray_records",
+    "stray_bytes",
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where records come from: a flow log, as the object's name says it."""
+
+    flow_log_id: str | None
+    account_id: str
+    region: str
+
+
+class Texts:
+    """Distinct texts as integers, in order of first sight; null is 0."""
+
+    def __init__(self) -> None:
+        self.codes: dict[object, int] = {None: NULL}
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def code(self, text: object) -> int:
+        return self.codes.setdefault(text, len(self.codes))
+
+    def of_column(self, column: pa.Array) -> I64:
+        """Codes of a dictionary (or plain) array, looking at each distinct text once."""
+        if not pa.types.is_dictionary(column.type):
+            column = pc.dictionary_encode(column)
+        codes = self.codes
+        translated = np.fromiter(
+            (codes.setdefault(text, len(codes)) for text in column.dictionary.to_pylist()),
+            dtype=np.int64,
+            count=len(column.dictionary),
+        )
+        translated = np.append(translated, NULL)
+        indices = column.indices
+        if indices.null_count:
+            indices = indices.fill_null(len(translated) - 1)
+        return translated[indices.to_numpy(zero_copy_only=False)]
+
+    def list(self) -> list:
+        return list(self.codes)
+
+
+_MEASURES = [
+    ("bytes", "sum"), ("packets", "sum"), ("records", "sum"), ("first", "min"), ("last", "max"), ("opened", "sum"), ("answered", "max"),
+]  # fmt: skip
+_GROUPED = {
+    "bytes_sum": "bytes",
+    "packets_sum": "packets",
+    "records_sum": "records",
+    "first_min": "first",
+    "last_max": "last",
+}
+_GROUPED |= {"opened_sum": "opened", "answered_max": "answered"}
+
+
+def _group(table: pa.Table) -> pa.Table:
+    grouped = table.group_by(["k1", "k2", "k3"], use_threads=False).aggregate(_MEASURES)
+    return grouped.rename_columns([_GROUPED.get(name, name) for name in grouped.column_names])
+
+
+@dataclass
+class _Counts:
+    objects: int = 0
+    objects_torn: int = 0
+    lines: int = 0
+    records: int = 0
+    bytes: int = 0
+    nodata: int = 0
+    skipdata: int = 0
+    rejects: int = 0
+    stray_records: int = 0
+    stray_bytes: int = 0
+    actions: int = 0
+    longest: int = 0
+    lacks: frozenset[str] = frozenset()
+    reasons: dict[str, int] = field(default_factory=dict)
+    transit: bool = False
+    spoiled: bool = False
+
+
+class Summary:
+    """What one worker made of its objects: filled batch by batch, its memory grows with distinct connections and not with records."""
+
+    GROUP_AT = 400_000
+
+    def __init__(self, hour: Hour, window_seconds: int) -> None:
+        self.hour, self.window_seconds = hour, window_seconds
+        self.addresses, self.interfaces, self.extras = Texts(), Texts(), Texts()
+        self.sources: dict[Source, int] = {}
+        self.counts: list[_Counts] = []
+        self.facts: dict[int, dict[str, str]] = {}
+        self.no_traffic: dict[tuple[int, int], list[int]] = {}
+        self._parts: list[pa.Table] = []
+        self._rows = 0
+
+    def is_full(self) -> bool:
+        """Whether the keys have little room left: then this summary is to be sent on, and a new one begun."""
+        nearly = 0.9
+        return (
+            len(self.addresses) > nearly * (1 << _ADDRESS_BITS)
+            or len(self.interfaces) > nearly * (1 << _INTERFACE_BITS)
+            or len(self.extras) > nearly * (1 << _EXTRA_BITS)
+            or len(self.sources) >= 1000
+        )
+
+    def source(self, source: Source) -> int:
+        if source not in self.sources:
+            self.sources[source] = len(self.sources)
+            self.counts.append(_Counts())
+        return self.sources[source]
+
+    def add(self, source: Source, records: pa.Table, fields: Sequence[str], transit: bool = False) -> None:
+        """Takes up the records of one block. fields are those of the format, by which lacks are named."""
+        at = self.source(source)
+        counts = self.counts[at]
+        counts.lacks |= frozenset(f for f in (*NEEDED, *ENRICHING) if f not in fields and not transit)
+        counts.transit |= transit
+        for batch in records.to_batches(max_chunksize=1 << 20):
+            if batch.num_rows:
+                self._add_batch(at, counts, batch, transit)
+
+    def _add_batch(self, at: int, counts: _Counts, batch: pa.RecordBatch, transit: bool) -> None:
+        names = set(batch.schema.names)
+        size = batch.num_rows
+        starts = _numbers(batch, "start", names, size)
+        ends = _numbers(batch, "end", names, size)
+        here = (starts >= self.hour.starts) & (starts < self.hour.ends)
+        status = _status(batch, names, size)
+        data = status == _OK
+        amounts = _numbers(batch, "bytes", names, size)
+        if not bool(here.all()):
+            stray = data & ~here
+            counts.stray_records += int(np.count_nonzero(stray))
+            counts.stray_bytes += int(amounts[stray].sum())
+        if not bool(data.all()):
+            self._no_traffic(at, counts, batch, names, here & ~data, status, starts, ends)
+        keep = here & data
+        if not bool(keep.all()):
+            if not bool(keep.any()):
+                return
+            batch = batch.filter(pa.array(keep))
+            starts, ends, amounts, size = starts[keep], ends[keep], amounts[keep], batch.num_rows
+        counts.records += size
+        counts.bytes += int(amounts.sum())
+        counts.longest = max(counts.longest, int((ends - starts).max(initial=0)))
+        self._sum(at, counts, batch, names, starts, ends, amounts, transit)
+
+    def _sum(
+        self,
+        at: int,
+        counts: _Counts,
+        batch: pa.RecordBatch,
+        names: set[str],
+        starts: I64,
+        ends: I64,
+        amounts: I64,
+        transit: bool,
+    ) -> None:
+        size = batch.num_rows
+        nothing = np.zeros(size, dtype=np.int64)
+        interface_column = "tgw_attachment_id" if transit else "interface_id"
+        if interface_column not in names and "resource_id" in names:
+            interface_column = "resource_id"
+        interface = self.interfaces.of_column(batch[interface_column]) if interface_column in names else nothing
+        if interface_column == "interface_id" and "resource_id" in names and bool((interface == NULL).any()):
+            interface = np.where(interface == NULL, self.interfaces.of_column(batch["resource_id"]), interface)
+        src = self.addresses.of_column(batch["srcaddr"]) if "srcaddr" in names else nothing
+        dst = self.addresses.of_column(batch["dstaddr"]) if "dstaddr" in names else nothing
+        pkt_src = self.addresses.of_column(batch["pkt_srcaddr"]) if "pkt_srcaddr" in names else src
+        pkt_dst = self.addresses.of_column(batch["pkt_dstaddr"]) if "pkt_dstaddr" in names else dst
+        if pkt_src is not src:
+            pkt_src = np.where(pkt_src == NULL, src, pkt_src)
+        if pkt_dst is not dst:
+            pkt_dst = np.where(pkt_dst == NULL, dst, pkt_dst)
+        if not transit:
+            self._note_facts(batch, names, interface)
+        action = (
+            _codes(batch["action"], {"ACCEPT": ACCEPT, "REJECT": REJECT}, UNKNOWN_ACTION) if "action" in names else None
+        )
+        if action is None:
+            action = np.full(size, ACCEPT if transit else UNKNOWN_ACTION, dtype=np.int64)
+        counts.actions |= int(np.bitwise_or.reduce(1 << action)) if size else 0
+        direction = (
+            _codes(batch["flow_direction"], {"ingress": INGRESS, "egress": EGRESS}, UNSAID)
+            if "flow_direction" in names
+            else nothing
+        )
+        window = (starts - self.hour.starts) // self.window_seconds
+        flags = _numbers(batch, "tcp_flags", names, size) & 18 if "tcp_flags" in names else nothing
+        extra = self._extra(batch, names)
+        ports = _numbers(batch, "srcport", names, size) << 16 | _numbers(batch, "dstport", names, size)
+        protocol = _numbers(batch, "protocol", names, size)
+        table = pa.table(
+            {
+                "k1": interface << 2 * _ADDRESS_BITS | src << _ADDRESS_BITS | dst,
+                "k2": extra << 2 * _ADDRESS_BITS | pkt_src << _ADDRESS_BITS | pkt_dst,
+                "k3": at << 50 | window << 44 | direction << 42 | action << 40 | protocol << 32 | ports,
+                "bytes": amounts,
+                "packets": _numbers(batch, "packets", names, size),
+                "records": np.ones(size, dtype=np.int64),
+                "first": starts,
+                "last": ends,
+                "opened": (flags == 2).astype(np.int64),
+                "answered": (flags == 18).astype(np.int8),
+            }
+        )
+        part = _group(table)
+        self._parts.append(part)
+        self._rows += part.num_rows
+        if self._rows > self.GROUP_AT and len(self._parts) > 1:
+            self._regroup()
+
+    def _regroup(self) -> None:
+        whole = _group(pa.concat_tables(self._parts))
+        self._parts, self._rows = [whole], whole.num_rows
+        # Where grouping again brings little (all connections differ), do it more rarely.
+        self.GROUP_AT = max(self.GROUP_AT, 2 * whole.num_rows)
+
+    def _extra(self, batch: pa.RecordBatch, names: set[str]) -> I64:
+        """Code of the batch's rows for all fields that are evidence only, taken together: there are few distinct ones."""
+        size = batch.num_rows
+        combined = np.zeros(size, dtype=np.int64)
+        present: list[tuple[str, list, int]] = []
+        for name in EXTRAS:
+            if name not in names:
+                continue
+            column = batch[name]
+            if not pa.types.is_dictionary(column.type):
+                if name == "traffic_path" or name == "encryption_status":
+                    # Small numbers: no dictionary needed.
+                    values = column.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64) + 1
+                    present.append(
+                        (name, [None, *range(int(values.max(initial=0)) + 1)], 1 + int(values.max(initial=0)))
+                    )
+                    combined = combined * (1 + int(values.max(initial=0))) + values
+                    continue
+                column = pc.dictionary_encode(column)
+            texts = [*column.dictionary.to_pylist(), None]
+            indices = column.indices
+            if indices.null_count:
+                indices = indices.fill_null(len(texts) - 1)
+            present.append((name, texts, len(texts)))
+            combined = combined * len(texts) + indices.to_numpy(zero_copy_only=False)
+        packet_addresses = "pkt_srcaddr" in names and "pkt_dstaddr" in names
+        distinct, inverse = _distinct(combined)
+        codes = np.empty(len(distinct), dtype=np.int64)
+        for i, value in enumerate(distinct.tolist()):
+            row: dict[str, object] = {}
+            for name, texts, base in reversed(present):
+                value, digit = divmod(value, base)
+                row[name] = texts[digit]
+            key = tuple(row.get(name) for name in EXTRAS[:-2]) + (packet_addresses, "tcp_flags" in names)
+            codes[i] = self.extras.code(key)
+        return codes[inverse]
+
+    def _note_facts(self, batch: pa.RecordBatch, names: set[str], interface: I64) -> None:
+        """What the records themselves say of their own interface, where the inventory may not know it: once an interface."""
+        unseen = [
+            code for code in np.flatnonzero(np.bincount(interface)).tolist() if code not in self.facts and code != NULL
+        ]
+        if not unseen:
+            return
+        first = np.full(int(interface.max()) + 1, -1, dtype=np.int64)
+        first[interface[::-1]] = np.arange(len(interface))[::-1]
+        said = [name for name in FACTS if name in names]
+        for code in unseen:
+            row = int(first[code])
+            self.facts[code] = {name: value for name in said if (value := batch[name][row].as_py()) is not None}
+
+    def _no_traffic(
+        self,
+        at: int,
+        counts: _Counts,
+        batch: pa.RecordBatch,
+        names: set[str],
+        wanted: npt.NDArray,
+        status: I64,
+        starts: I64,
+        ends: I64,
+    ) -> None:
+        rows = np.flatnonzero(wanted)
+        if not len(rows):
+            return
+        interfaces = (
+            self.interfaces.of_column(batch["interface_id"])
+            if "interface_id" in names
+            else np.zeros(len(status), dtype=np.int64)
+        )
+        counts.nodata += int(np.count_nonzero(status[rows] == _NODATA))
+        counts.skipdata += int(np.count_nonzero(status[rows] == _SKIPDATA))
+        for row in rows.tolist():
+            seen = self.no_traffic.setdefault((at, int(interfaces[row])), [0, 0, 0])
+            seen[0 if status[row] == _NODATA else 1] += 1
+            if status[row] == _NODATA:
+                seen[2] |= minutes_mask(int(starts[row]), int(ends[row]), self.hour.starts)
+
+    def note_object(
+        self, source: Source, lines: int, torn: bool, rejects: dict[str, int], listed_here: bool = True
+    ) -> None:
+        """Counts one object that was read to its end. Rejects spoil the flow log's hour; they are listed in one hour only."""
+        counts = self.counts[self.source(source)]
+        counts.objects += 1
+        counts.lines += lines
+        counts.objects_torn += torn
+        counts.spoiled = counts.spoiled or bool(rejects) or torn
+        for reason, number in rejects.items() if listed_here else ():
+            counts.rejects += number
+            counts.reasons[reason] = counts.reasons.get(reason, 0) + number
+
+    def sums(self) -> pa.Table:
+        """The sums, grouped for the last time, with their keys as columns."""
+        if not self._parts:
+            return SUMS.empty_table()
+        table = _group(pa.concat_tables(self._parts)) if len(self._parts) > 1 else self._parts[0]
+        k1, k2, k3 = (table[k].to_numpy() for k in ("k1", "k2", "k3"))
+        mask = (1 << _ADDRESS_BITS) - 1
+        columns = {
+            "source": (k3 >> 50).astype(np.int32),
+            "interface": (k1 >> 2 * _ADDRESS_BITS).astype(np.int32),
+            "src": (k1 >> _ADDRESS_BITS & mask).astype(np.int32),
+            "dst": (k1 & mask).astype(np.int32),
+            "pkt_src": (k2 >> _ADDRESS_BITS & mask).astype(np.int32),
+            "pkt_dst": (k2 & mask).astype(np.int32),
+            "extra": (k2 >> 2 * _ADDRESS_BITS).astype(np.int32),
+            "srcport": (k3 >> 16 & 0xFFFF).astype(np.int32),
+            "dstport": (k3 & 0xFFFF).astype(np.int32),
+            "protocol": (k3 >> 32 & 0xFF).astype(np.int16),
+            "action": (k3 >> 40 & 3).astype(np.int8),
+            "direction": (k3 >> 42 & 3).astype(np.int8),
+            "window": (k3 >> 44 & 63).astype(np.int16),
+        }
+        columns |= {name: table[name].to_numpy() for name, _ in _MEASURES}
+        return pa.table(columns).cast(SUMS)
+
+
+SUMS = pa.schema(
+    [
+        ("source", pa.int32()), ("interface", pa.int32()), ("src", pa.int32()), ("dst", pa.int32()), ("pkt_src", pa.int32()), ("pkt_dst", pa.int32()),
+        ("extra", pa.int32()), ("srcport", pa.int32()), ("dstport", pa.int32()), ("protocol", pa.int16()), ("action", pa.int8()), ("direction", pa.int8()),
+        ("window", pa.int16()), ("bytes", pa.int64()), ("packets", pa.int64()), ("records", pa.int64()), ("first", pa.int64()), ("last", pa.int64()),
+        ("opened", pa.int64()), ("answered", pa.int8()),
+    ]
+)  # fmt: skip
+
+_OK, _NODATA, _SKIPDATA = 0, 1, 2
+
+
+def _status(batch: pa.RecordBatch, names: set[str], size: int) -> I64:
+    if "log_status" not in names:
+        return np.zeros(size, dtype=np.int64)
+    return _codes(batch["log_status"], {"NODATA": _NODATA, "SKIPDATA": _SKIPDATA}, _OK)
+
+
+def _codes(column: pa.Array, codes: dict[str, int], otherwise: int) -> I64:
+    if not pa.types.is_dictionary(column.type):
+        column = pc.dictionary_encode(column)
+    translated = np.array(
+        [codes.get(text, otherwise) for text in column.dictionary.to_pylist()] + [otherwise], dtype=np.int64
+    )
+    indices = column.indices
+    if indices.null_count:
+        indices = indices.fill_null(len(translated) - 1)
+    return translated[indices.to_numpy(zero_copy_only=False)]
+
+
+def _numbers(batch: pa.RecordBatch, name: str, names: set[str], size: int) -> I64:
+    if name not in names:
+        return np.zeros(size, dtype=np.int64)
+    column = batch[name]
+    if column.null_count:
+        column = column.fill_null(0)
+    values: I64 = column.to_numpy(zero_copy_only=False)
+    return values if values.dtype == np.int64 else values.astype(np.int64)
+
+
+def _distinct(values: I64) -> tuple[I64, I64]:
+    encoded = pa.array(values).dictionary_encode()
+    return encoded.dictionary.to_numpy(), encoded.indices.to_numpy()
+
+
+MINUTES_BEFORE = 2
+_MINUTES = SECONDS // 60
+
+
+def minutes_mask(start: int, end: int, hour_starts: int) -> int:
+    """Minutes touched by [start, end] as a bit mask: bit 2 is the hour's first minute, bits 0 and 1 what was before, 62 and 63 what comes after."""
+    first = min(max((start - hour_starts) // 60 + MINUTES_BEFORE, 0), 63)
+    last = min(max((end - hour_starts) // 60 + MINUTES_BEFORE, 0), 63)
+    return ((1 << (last - first + 1)) - 1) << first
+
+
+def minutes_masks(start: I64, end: I64, hour_starts: int) -> npt.NDArray[np.uint64]:
+    """minutes_mask for many spans."""
+    first = np.clip((start - hour_starts) // 60 + MINUTES_BEFORE, 0, 63).astype(np.uint64)
+    last = np.clip((end - hour_starts) // 60 + MINUTES_BEFORE, 0, 63).astype(np.uint64)
+    ones = np.uint64(0xFFFFFFFFFFFFFFFF)
+    length = np.maximum(last, first) - first
+    return (ones >> (np.uint64(63) - length)) << first
+
+
+WHOLE_HOUR = ((1 << _MINUTES) - 1) << MINUTES_BEFORE
