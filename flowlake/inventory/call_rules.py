@@ -550,7 +550,9 @@ TABLE: tuple[tuple[str, str, Rule], ...] = (
     (
         "redshift",
         "CreateCluster ModifyCluster DeleteCluster RestoreFromClusterSnapshot ResizeCluster",
-        Rule(fetch=(("warehouse", lambda call: list(under(call.request, "clusterIdentifier"))),)),
+        Rule(
+            fetch=(("warehouse", lambda call: [value.lower() for value in under(call.request, "clusterIdentifier")]),)
+        ),
     ),
     (
         "kafka",

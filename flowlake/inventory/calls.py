@@ -195,13 +195,13 @@ def arns(kind: str, pattern: str) -> tuple[str, Find]:
 
 
 def names(kind: str, *keys: str) -> tuple[str, Find]:
-    """Names, identifiers or ARNs that the request or the response gives under one of these keys."""
+    """Identifiers or ARNs of databases that the call gives under these keys. AWS keeps identifiers in small letters."""
 
     def find(call: Call) -> list[str]:
         found = [value for key in keys for tree in (call.request, call.response) for value in under(tree, key)]
         for value in found:
             if value.startswith("arn:"):
                 owned_arn(call.account_id, value)
-        return found
+        return [value if value.startswith("arn:") else value.lower() for value in found]
 
     return kind, find

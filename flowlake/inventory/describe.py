@@ -273,14 +273,14 @@ def _listed(kind: str, aws: Aws, listing: Listing, number: int, token: str) -> I
         answer = client.call(listing.operation, **listing.arguments, **asked)
         items = list(listing.picks(answer.get(listing.result) or []))
         complete(kind, items, client)
-        _resolve_endpoints(kind, items, aws)
+        resolve_endpoints(kind, items, aws)
         more = answer.get(listing.tokens[1]) if listing.tokens else None
         yield Page(api, items, f"{number}|{more}" if more else f"{number + 1}|")
         if not more:
             return
 
 
-def _resolve_endpoints(kind: str, items: list[Item], aws: Aws) -> None:
+def resolve_endpoints(kind: str, items: list[Item], aws: Aws) -> None:
     """Adds to databases and proxies what their endpoint's name resolves to: it tells their interface."""
     if kind not in ("db_instance", "db_proxy"):
         return
