@@ -18,7 +18,7 @@ import pyarrow.csv as pacsv
 
 from flowlake.flows.read import rules
 from flowlake.flows.read.block import Reject, reject_text
-from flowlake.flows.read.formats import FIELD_TYPES, V2_DEFAULT, Format, canonical, header_format
+from flowlake.flows.read.formats import FIELD_TYPES, NAME, V2_DEFAULT, Format, header_format
 
 LONGEST_LINE = 1 << 16
 NULL = "-"
@@ -330,13 +330,14 @@ CHECKED_FIELDS = frozenset({rule.field for rule in rules.RANGES} | {word.field f
 
 
 def _perhaps_headers(columns: Mapping[str, pa.Array]) -> np.ndarray | None:
-    """Rows that may be a header line. A column with rules never holds a field's name; other columns may."""
+    """Rows that may be a header line: names alone. A column with rules never holds a name, so one of them will do."""
     if not CHECKED_FIELDS.isdisjoint(columns):
         return None
-    suspects = np.zeros(len(next(iter(columns.values()))), dtype=bool)
-    for column in columns.values():
-        suspects |= holding(column, lambda text: any(canonical(name) in FIELD_TYPES for name in _BETWEEN.split(text)))
-    return suspects
+    return np.logical_and.reduce([holding(column, _perhaps_names) for column in columns.values()])
+
+
+def _perhaps_names(text: str) -> bool:
+    return all(NAME.fullmatch(piece) or STAMP.fullmatch(piece) for piece in _BETWEEN.split(text))
 
 
 _BETWEEN = re.compile("[ ,]")

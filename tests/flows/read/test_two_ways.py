@@ -149,6 +149,13 @@ def test_every_line_is_a_record_or_a_reject(case: tuple[bytes, Layout, list[str]
     assert seen <= data.count(b"\n")
 
 
+def test_a_header_is_seen_where_no_column_that_is_read_has_rules() -> None:
+    layout = Layout(Format(("made_up", "account_id")))
+    part = read_lines(Lines(b"a 1\nmade-up account-id\nb 2\naccount-id made-up\nc 3\n", 1), layout)
+    assert part.records.to_pylist() == [{"account_id": "1"}, {"account_id": "2"}]
+    assert part.next_layout == Layout(Format(("account_id", "made_up")))
+
+
 def test_a_block_with_one_bad_number_keeps_its_other_lines() -> None:
     layout = Layout(parse_format("srcaddr srcport bytes"))
     data = b"10.0.0.1 22 100\n10.0.0.2 2x 200\n10.0.0.3 65536 300\n10.0.0.4 23 400\n"
