@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from flowlake.sandbox.identity import digest
 from flowlake.sandbox.lines import Writer, parquet_table
 from flowlake.sandbox.model import FlowLog
-from flowlake.sandbox.sightings import STEP
+from flowlake.sandbox.sightings import STEP, Habits
 
 LARGEST_OBJECT = 75_000_000
 """Compressed bytes of an object at most."""
@@ -34,12 +34,24 @@ def key(log: FlowLog, step: int, seed: int, part: int = 0) -> str:
 
 
 def compressor(level: int) -> Any:
-    """gzip with ISA-L where it is installed, else zlib. The same text gives other compressed bytes, never other text."""
+    """gzip by ISA-L where it is installed, else by zlib: the same text, compressed to other bytes."""
     try:
         from isal import isal_zlib
     except ImportError:
         return zlib.compressobj(max(level, 1), zlib.DEFLATED, 31)
     return isal_zlib.compressobj(level, isal_zlib.DEFLATED, 31)
+
+
+def tear(object_: Object, where: float) -> None:
+    """Cuts the object's file short, somewhere in its last two thirds, and counts the lines that can still be read."""
+    data = object_.path.read_bytes()
+    kept = data[: int(len(data) * (0.33 + 0.6 * where))]
+    object_.path.write_bytes(kept)
+    if object_.log.file_format == "parquet":
+        object_.readable_lines = 0  # its footer is gone
+        return
+    text = zlib.decompressobj(31).decompress(kept)
+    object_.readable_lines = max(text.count(b"\n") - 1, 0)
 
 
 @dataclass
@@ -55,13 +67,18 @@ class Object:
     raw_bytes: int = 0
     packed_bytes: int = 0
     delivered_at: int = 0
+    """Epoch seconds; also the file's time of modification, unless it was delivered again."""
+    delivered_again_at: int | None = None
+    readable_lines: int | None = None
+    """Lines that can still be read of a torn object; None where it is whole."""
 
 
 class Deliveries:
     """The open objects of all flow logs; closed ones are listed in `done`."""
 
-    def __init__(self, raw: Path, writers: dict[str, Writer], seed: int, level: int = 1) -> None:
-        self.raw, self.writers, self.seed, self.level = raw, writers, seed, level
+    def __init__(self, lake: Path, writers: dict[str, Writer], seed: int, habits: Habits, level: int = 1) -> None:
+        self.raw, self.writers, self.seed, self.level = lake / "raw", writers, seed, level
+        self.aside, self.habits = lake / "late" / "raw", habits
         self.done: list[Object] = []
         self.number = 0
         self._open: dict[tuple[int, int], tuple[Object, BinaryIO, Any]] = {}
@@ -94,9 +111,9 @@ class Deliveries:
         self.number += 1
         header = self.writers[log.format].header
         if log.file_format == "parquet":
-            file, pack = open(path.with_suffix(".part"), "wb"), None
+            file, pack = open(path.with_suffix(".part"), "wb"), None  # noqa: SIM115 (open until its step is over)
         else:
-            file, pack = open(path, "wb"), compressor(self.level)
+            file, pack = open(path, "wb"), compressor(self.level)  # noqa: SIM115
             file.write(pack.compress(header))
         self._open[log.index, step] = (object_, file, pack)
 
@@ -107,12 +124,32 @@ class Deliveries:
         file.close()
         if pack is None:
             self._to_parquet(object_)
+        if self._chance(object_, "torn") < self.habits.torn_object_share:
+            tear(object_, self._chance(object_, "torn at"))
         object_.packed_bytes = object_.path.stat().st_size
-        # Usually five to ten minutes after the step's end, now and then later.
-        wait = 120 + int(digest(f"{self.seed}/{object_.key}/delay", 6), 16) % 400
-        object_.delivered_at = (object_.step + 1) * STEP // 1000 + wait
-        os.utime(object_.path, (object_.delivered_at, object_.delivered_at))
+        self._deliver(object_)
         self.done.append(object_)
+
+    def _chance(self, object_: Object, purpose: str) -> float:
+        return int(digest(f"{self.seed}/{object_.key}/{purpose}", 12), 16) / 16.0**12
+
+    def _deliver(self, object_: Object) -> None:
+        """Usually two to nine minutes after the step's end; some hours later; some once more, unchanged."""
+        wait = 120 + self._chance(object_, "delay") * 400
+        late = self._chance(object_, "late")
+        if late < self.habits.late_object_share:
+            wait += 900 + 10_800 * late / self.habits.late_object_share
+        object_.delivered_at = (object_.step + 1) * STEP // 1000 + int(wait)
+        modified = object_.delivered_at
+        if self._chance(object_, "again") < self.habits.repeated_object_share:
+            modified = object_.delivered_again_at = (
+                object_.delivered_at + 60 + int(self._chance(object_, "when") * 3600)
+            )
+        os.utime(object_.path, (modified, modified))
+        if self.habits.late_aside and wait > 3_600:
+            moved = self.aside / object_.key
+            moved.parent.mkdir(parents=True, exist_ok=True)
+            object_.path = object_.path.rename(moved)
 
     def _to_parquet(self, object_: Object) -> None:
         import pyarrow.parquet as pq

@@ -12,7 +12,11 @@ from flowlake.sandbox.model import Account, FlowLog, Vpc
 
 _V2 = [f["name"] for f in lake_data("flow_log_fields.json")["vpc"] if f["since"] == 2]
 _V5 = [f["name"] for f in lake_data("flow_log_fields.json")["vpc"] if f["since"] <= 5]
-_NEW = [f["name"] for f in lake_data("flow_log_fields.json")["vpc"] if 8 <= f["since"] <= 11]
+_NEW = [
+    "interface_type", "resource_id", "reject_reason", "encryption_status", "next_hop_interface_id",
+    "next_hop_subnet_id", "next_hop_az_id", "next_hop_vpc_id", "next_hop_interface_type", "instance_tag",
+    "instance_tag_2", "interface_tag", "asg_tag",
+]  # fmt: skip
 
 FORMATS: dict[str, list[str]] = {
     "v2": _V2,

@@ -48,13 +48,13 @@ def of_interface(estate: Estate, interface: Interface, name: str) -> str:
             return interface.interface_type
         case "resource_id":
             return interface.regional_nat or "-"
-        case "instance_tag_1":
+        case "instance_tag":
             return _tag(estate, interface, "env")
         case "instance_tag_2":
             return _tag(estate, interface, "role")
-        case "interface_tag_1":
+        case "interface_tag":
             return _pair("owner", interface.tags["owner"]) if "owner" in interface.tags else "-"
-        case "asg_tag_1":
+        case "asg_tag":
             return _tag(estate, interface, "aws:autoscaling:groupName")
         case "interface_tag_2" | "asg_tag_2" | "sublocation_type" | "sublocation_id":
             return "-"
@@ -72,7 +72,7 @@ def _pair(key: str, value: str) -> str:
 
 OF_INTERFACE = {
     "account_id", "interface_id", "vpc_id", "subnet_id", "instance_id", "region", "az_id", "interface_type",
-    "resource_id", "instance_tag_1", "instance_tag_2", "interface_tag_1", "interface_tag_2", "asg_tag_1", "asg_tag_2",
+    "resource_id", "instance_tag", "instance_tag_2", "interface_tag", "interface_tag_2", "asg_tag", "asg_tag_2",
     "sublocation_type", "sublocation_id",
 }  # fmt: skip
 NUMBERS = {

@@ -12,8 +12,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from flowlake.sandbox.estate import HOUR, Estate
-from flowlake.sandbox.identity import digest
+from flowlake.sandbox.estate import Estate
 from flowlake.sandbox.model import FOREVER, Holding, Interface, Life, Size, Subnet, TagChange, Vpc
 from flowlake.sandbox.organisation import legacy_vpc, subnets
 
@@ -138,7 +137,7 @@ def _security_group(app: App, role: str, ports: list[int]) -> str:
     return app.estate.add_security_group(app.vpc, f"{app.name}-{role}", ports=ports, tags={"owner": app.team})
 
 
-def _instance(
+def add_instance(
     app: App, subnet: Subnet, role: str, groups: tuple[str, ...], at: int, *, instance_type: str = "m6i.large",
     asg: str | None = None, **columns: object,
 ) -> Interface:  # fmt: skip
@@ -208,7 +207,7 @@ def _autoscaled(app: App, part: str, slots: int, groups: tuple[str, ...], tier: 
     asg = f"{app.name}-asg"
     churn(
         app, part, slots, mean_minutes,
-        lambda slot, at: _instance(app, zones[slot % len(zones)], part, groups, at, asg=asg, with_ipv6=True,
+        lambda slot, at: add_instance(app, zones[slot % len(zones)], part, groups, at, asg=asg, with_ipv6=True,
                                    description="" if slot % 2 else "Primary network interface"),
     )  # fmt: skip
 
@@ -460,7 +459,7 @@ def _kube(app: App, size: int) -> None:
     chance = estate.random(f"kube/{pods}")
     for number in range(max(2, size // 3)):
         subnet = zones[number % len(zones)]
-        node = _instance(app, subnet, "node", (group,), 0, instance_type="m6i.2xlarge")
+        node = add_instance(app, subnet, "node", (group,), 0, instance_type="m6i.2xlarge")
         estate.join(app.groups["node"], node)
         second = estate.add_interface(
             subnet, "ec2:instance", node.name, arns=node.arns, instance_id=node.instance_id, groups=(group,),
@@ -543,7 +542,7 @@ def _batch(app: App, size: int) -> None:
     private = subnets(vpc, "private")
     app.part("batch")
     for number in range(max(2, size // 2)):
-        interface = _instance(
+        interface = add_instance(
             app,
             private[number % len(private)],
             "worker",
@@ -552,7 +551,7 @@ def _batch(app: App, size: int) -> None:
             instance_type="t2.large" if number % 3 == 1 else "c6i.xlarge",
         )
         estate.join(app.groups["batch"], interface)
-    bastion = _instance(app, subnets(vpc, "public")[0], "bastion", (group,), 0, public=True, with_ipv6=True)
+    bastion = add_instance(app, subnets(vpc, "public")[0], "bastion", (group,), 0, public=True, with_ipv6=True)
     estate.join(app.part("bastion"), bastion)
     if bastion.address6:
         estate.join(app.part("bastion6"), bastion, address=bastion.address6)
@@ -593,7 +592,7 @@ def _legacy(estate: Estate) -> None:
             for number in range(3):
                 subnet = vpc.subnets[number % len(vpc.subnets)]
                 estate.join(
-                    app.groups["ledger"], _instance(app, subnet, "ledger", (group,), 0, instance_type="t2.medium")
+                    app.groups["ledger"], add_instance(app, subnet, "ledger", (group,), 0, instance_type="t2.medium")
                 )
             estate.talk("copy", app.groups["ledger"], app.groups["ledger"], 445, 0.8, up=OBJECT, down=SMALL, seconds=60)
             if vpc.vpn_gateway:
@@ -650,8 +649,13 @@ def _between(estate: Estate, apps: list[App]) -> None:
         if batch:
             estate.talk("home", batch.groups["batch"], "on-premises", 1521, 1.5, up=QUERY, down=ROWS, seconds=60)
         if web:
-            estate.talk("branch-office", "on-premises", web.groups["web"], 8080, 1, up=HTTP, down=PAGE, seconds=30)
+            inside = next((a for a in local if "nlb" in a.groups or ("alb" in a.groups and a.number % 2)), None)
+            if inside:
+                door = "nlb" if "nlb" in inside.groups else "alb"
+                offices = inside.groups[door]
+                estate.talk("branch-office", "on-premises", offices, doors[door], 1, up=HTTP, down=PAGE, seconds=30)
             estate.talk("ping", "on-premises", web.groups["web"], 0, 0.2, up=PING, down=PING, seconds=20, protocol=1)
+        _refused(estate, local)
         if vpc.peerings:
             for other in [estate.vpcs[i] for i in vpc.peerings if estate.vpcs[i].region > vpc.region]:
                 far = next(
@@ -667,4 +671,17 @@ def _between(estate: Estate, apps: list[App]) -> None:
                     estate.talk("replica", source, far.groups[door], doors[door], 1, up=OBJECT, down=SMALL, seconds=200)
 
 
-__all__ = ["APPS", "HOUR", "App", "digest", "populate"]
+def _refused(estate: Estate, local: list[App]) -> None:
+    """What security groups and network ACLs refuse, at the receiver's end and at the sender's."""
+    database = next((a for a in local if "db" in a.groups), None)
+    stranger = next((a for a in local if ("pod" in a.groups or "batch" in a.groups or "task" in a.groups)), None)
+    if stranger is None:
+        return
+    caller = next(stranger.groups[part] for part in ("pod", "batch", "task") if part in stranger.groups)
+    nothing = {"up": Size(44, 0.0), "down": Size(0, 0.0), "seconds": 1.0}
+    if database:
+        estate.talk("blocked", caller, database.groups["db"], 22, 0.3, verdict="refused_by_server", **nothing)
+    estate.talk("mail", caller, "internet/sites", 25, 0.3, verdict="refused_by_client", **nothing)
+
+
+__all__ = ["App", "add_instance", "populate"]

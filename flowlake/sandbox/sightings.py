@@ -51,6 +51,12 @@ class Habits:
     late_share: float = 0.01
     skipdata_share: float = 0.0005
     window_bounds_share: float = 0.25
+    late_object_share: float = 0.01
+    repeated_object_share: float = 0.005
+    torn_object_share: float = 0.0
+    """Only where asked for: what is torn off is lost."""
+    late_aside: bool = False
+    """Whether objects that are late by more than an hour lie under late/raw/ instead of raw/."""
 
 
 @dataclass

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from flowlake.lake.hours import Hour
 from flowlake.lake.store import open_store
-from flowlake.sandbox import flow_logs, inventory, organisation, services, tables
+from flowlake.sandbox import flow_logs, inventory, organisation, services, stories, tables
 from flowlake.sandbox.delivery import Deliveries
 from flowlake.sandbox.estate import Estate, Sizes
 from flowlake.sandbox.identity import Ids
@@ -31,6 +31,7 @@ from flowlake.sandbox.lines import Writer
 from flowlake.sandbox.model import OUTSIDE_NAMES
 from flowlake.sandbox.sightings import STEP, Habits, Records, covered, look
 from flowlake.sandbox.silence import Silence
+from flowlake.sandbox.stories import Story
 from flowlake.sandbox.tables import SERVICES, Ints, Tables
 from flowlake.sandbox.traffic import Connections, Source
 from flowlake.sandbox.truth import Truth
@@ -41,6 +42,10 @@ SHORT = 600_000
 """Connections shorter than this (ms) are written at once; longer ones step by step."""
 SECONDS_AROUND = 600
 """Simulated before the first hour and after the last one."""
+
+
+class BadSettings(ValueError):
+    """Sizes that no estate can have."""
 
 
 @dataclass(frozen=True)
@@ -57,26 +62,64 @@ class Settings:
     records: int = 200_000
     formats: tuple[str, ...] = flow_logs.NAMES
     level: int = 1
+    weeks: int = 0
+    """Where more than 0: the hours are simulated twice a week for so many weeks, with nothing between them."""
     habits: Habits = field(default_factory=Habits)
 
-    def sizes(self) -> Sizes:
+    def check(self) -> None:
+        """Raises BadSettings, in words for the user."""
+        problems = [
+            (self.accounts < 2, "an organisation has at least 2 accounts"),
+            (self.accounts > 40, "at most 40 accounts have room in the transit gateway's ranges"),
+            (self.regions not in (1, 2), "there are 1 or 2 regions"),
+            (self.zones not in (2, 3), "there are 2 or 3 zones"),
+            (self.interfaces < 1, "interfaces must be at least 1"),
+            (self.hours < 1, "hours must be at least 1"),
+            (self.hours > 48 and self.weeks > 0, "with weeks, at most 48 hours at a time"),
+            (self.records < 1, "records must be at least 1"),
+            (not self.formats, "name at least one format"),
+            *(
+                (name != "parquet" and name not in flow_logs.FORMATS, f"there is no format '{name}'")
+                for name in self.formats
+            ),
+        ]
+        for is_one, words in problems:
+            if is_one:
+                raise BadSettings(words)
+
+    def first_hours(self) -> list[Hour]:
+        """The first hour of every stretch."""
         first = Hour.parse(self.first_hour)
+        if not self.weeks:
+            return [first]
+        return [first.plus(24 * day) for week in range(self.weeks) for day in (7 * week, 7 * week + 3)]
+
+    def asked(self) -> list[Hour]:
+        """All hours that are simulated whole."""
+        return [first.plus(n) for first in self.first_hours() for n in range(self.hours)]
+
+    def sizes(self) -> Sizes:
         around = SECONDS_AROUND * 1000
-        spans = ((first.starts * 1000 - around, first.plus(self.hours).starts * 1000 + around),)
+        spans = tuple(
+            (first.starts * 1000 - around, first.plus(self.hours).starts * 1000 + around)
+            for first in self.first_hours()
+        )
         return Sizes(self.seed, self.accounts, self.regions, self.interfaces, self.records, spans, self.zones)
 
 
 Progress = Callable[[str], None]
 
 
-def design(settings: Settings) -> Estate:
-    """The organisation and all its lives, without traffic."""
+def design(settings: Settings) -> tuple[Estate, list[Story]]:
+    """The organisation, all its lives and what is planted in it, without traffic. Raises BadSettings."""
+    settings.check()
     sizes = settings.sizes()
     estate = Estate(sizes, Ids(settings.seed))
     organisation.build(estate)
-    services.populate(estate)
+    apps = services.populate(estate)
+    planted = stories.plant(estate, apps, len(settings.asked()), settings.weeks)
     flow_logs.build(estate, settings.formats)
-    return estate
+    return estate, planted
 
 
 @dataclass
@@ -105,10 +148,13 @@ class Emission:
         self.tables = tables.build(estate, settings.habits.window_bounds_share)
         self.source = Source(self.tables, estate.edges, settings.seed)
         writers = {name: Writer(self.tables, name) for name in flow_logs.FORMATS}
-        self.deliveries = Deliveries(out / "raw", writers, settings.seed, settings.level)
+        self.deliveries = Deliveries(out, writers, settings.seed, settings.habits, settings.level)
         self.truth = Truth(out / "truth", self.tables)
         self.silence = Silence(self.tables, settings.habits, settings.seed)
         self.summary = Summary()
+        self._of_format = {
+            name: np.array([log.format == name for log in estate.flow_logs]) for name in flow_logs.FORMATS
+        }
         self._first_step = self.tables.zero // STEP
 
     def run(self, progress: Progress) -> None:
@@ -117,13 +163,16 @@ class Emission:
         shares = shares / shares.sum()
         yield_ = self._records_per_connection(spans[0])
         done = 0
-        for first, last in spans:
+        hours_each = self.settings.hours
+        for number, (first, last) in enumerate(spans):
             long: list[Connections] = []
             for step in range(first, last):
                 want = (self.settings.records - self.summary.records) * shares[done] / shares[done:].sum()
                 if done >= 6:
                     yield_ = max(self.summary.records / max(self.summary.connections, 1), 0.1)
-                long = self._step(step, int(want / yield_), last * STEP, long)
+                clock = (step - first) * STEP // 1000 - SECONDS_AROUND
+                hour = number * hours_each + clock // 3600 if 0 <= clock < 3600 * hours_each else -1
+                long = self._step(step, int(want / yield_), last * STEP, hour, clock, long)
                 done += 1
                 progress(f"{done}/{len(shares)} steps, {self.summary.records:,} records")
             self._drain(last, long)
@@ -136,8 +185,12 @@ class Emission:
         records = look(self.tables, sample, self.settings.habits, self.settings.seed)
         return len(covered(self.tables, records)[0]) / 4_000
 
-    def _step(self, step: int, count: int, span_ends: int, long: list[Connections]) -> list[Connections]:
-        hour = max(0, (step * STEP // 1000 - SECONDS_AROUND) // 3600)
+    def _step(
+        self, step: int, count: int, span_ends: int, hour: int, clock: int, long: list[Connections]
+    ) -> list[Connections]:
+        """One step of traffic; returns the connections that last beyond it. clock: seconds since the first hour."""
+        # Volumes that are set by the hour keep away from its edges, which records see to a minute or two only.
+        growing = hour >= 0 and 300 <= clock % 3600 < 3000
         within = (step * STEP, (step + 1) * STEP)
         kept = []
         for connections in long:
@@ -145,9 +198,9 @@ class Emission:
             alive = connections.ends + 700_000 > within[1]
             if alive.any():
                 kept.append(connections.take(alive))
-        for batch in range(math.ceil(count / BATCH)):
-            part = min(BATCH, count - batch * BATCH)
-            drawn = self.source.draw(part, step, batch, *within, span_ends, hour)
+        for batch in range(max(math.ceil(count / BATCH), 1)):
+            part = max(min(BATCH, count - batch * BATCH), 0)
+            drawn = self.source.draw(part, step, batch, *within, span_ends, hour, growing and batch == 0)
             self.summary.connections += len(drawn)
             self.truth.add_connections(drawn)
             self.truth.add_conversations(drawn)
@@ -177,13 +230,18 @@ class Emission:
             return
         self.silence.hear(records)
         rows, logs = covered(self.tables, records)
+        written = []
         for name in flow_logs.FORMATS:
-            of_format = np.array([log.format == name for log in self.estate.flow_logs])
-            chosen = of_format[logs]
+            chosen = self._of_format[name][logs]
             if chosen.any():
-                self._write(name, batch, records, rows[chosen], logs[chosen])
+                written.append(self._write(name, batch, records, rows[chosen], logs[chosen]))
+        self.summary.records += len(rows)
+        self.truth.add_records(batch, records, *(np.concatenate(columns) for columns in zip(*written, strict=True)))
 
-    def _write(self, format_: str, batch: Connections, records: Records, rows: Ints, logs: Ints) -> None:
+    def _write(
+        self, format_: str, batch: Connections, records: Records, rows: Ints, logs: Ints
+    ) -> tuple[Ints, Ints, Ints, Ints]:
+        """Lines to their objects. Returns rows, flow logs, object and line numbers, in the order of writing."""
         steps = records.step[rows]
         first = int(steps.min())
         place = (logs * 4096 + steps - first).astype(np.int64)
@@ -205,8 +263,7 @@ class Emission:
             name = "parquet" if log.file_format == "parquet" else format_
             counts = self.summary.records_by_format
             counts[name] = counts.get(name, 0) + end - start
-        self.summary.records += len(rows)
-        self.truth.add_records(batch, records, rows, logs, numbers, line)
+        return rows, logs, numbers, line
 
     def _silences(self, step: int) -> None:
         for interface, start, end, status in self.silence.lines(step):
@@ -238,12 +295,13 @@ def simulate(
     The same settings give the same text.
     """
     began = time.monotonic()
-    estate = design(settings)
+    estate, planted = design(settings)
     progress(f"{len(estate.interfaces):,} interfaces in {len(estate.vpcs)} VPCs")
     out.mkdir(parents=True, exist_ok=True)
     emission = Emission(estate, settings, out)
     emission.run(progress)
     write_world(out, emission)
+    stories.tell(estate, planted, out / "truth", [str(hour) for hour in settings.asked()])
     summary = emission.summary
     summary.objects = len(emission.deliveries.done)
     summary.raw_bytes = sum(o.raw_bytes for o in emission.deliveries.done)
@@ -280,7 +338,9 @@ def write_world(out: Path, emission: Emission) -> None:
     objects = [
         {
             "object": o.number, "key": f"raw/{o.key}", "flow_log_id": o.log.id, "account_id": o.log.account.id,
-            "lines": o.lines, "delivered_at": o.delivered_at,
+            "lines": o.lines, "readable_lines": o.lines if o.readable_lines is None else o.readable_lines,
+            "delivered_at": o.delivered_at, "delivered_again_at": o.delivered_again_at,
+            "path": str(o.path.relative_to(out)),
         }
         for o in sorted(emission.deliveries.done, key=lambda o: o.number)
     ]  # fmt: skip

@@ -16,6 +16,8 @@ from flowlake.sandbox.tables import NAT_GATEWAY, NO_WAY, TRANSIT_GATEWAY, Ints, 
 ACCEPTED, REFUSED_BY_SERVER, REFUSED_BY_CLIENT = 0, 1, 2
 VERDICTS = {"accepted": ACCEPTED, "refused_by_server": REFUSED_BY_SERVER, "refused_by_client": REFUSED_BY_CLIENT}
 TCP = 6
+GROWING = 12
+"""Connections a step of an edge whose volume is set hour by hour."""
 
 
 @dataclass
@@ -79,11 +81,12 @@ class Source:
         self.spread_ports = column([e.spread_ports for e in edges])
         self.up = column([(e.up.median, e.up.spread, e.up.largest) for e in edges], np.float64).T  # type: ignore[list-item]
         self.down = column([(e.down.median, e.down.spread, e.down.largest) for e in edges], np.float64).T  # type: ignore[list-item]
-        self._last_hour = -1
+        self.weight[[n for n, e in enumerate(edges) if e.growth is not None]] = 0
+        self._last_hour: int | None = None
         self._share = self.weight / self.weight.sum()
 
     def _shares(self, hour: int) -> NDArray:
-        """Each edge's share of the connections of this hour (counted from the first)."""
+        """Each edge's share of the connections of this hour (counted from the first; -1 is none of those asked for)."""
         if hour != self._last_hour:
             weight = self.weight.copy()
             for index, edge in enumerate(self.edges):
@@ -92,12 +95,32 @@ class Source:
             self._share, self._last_hour = weight / weight.sum(), hour
         return self._share
 
-    def draw(self, count: int, step: int, batch: int, starts: int, ends: int, span_ends: int, hour: int) -> Connections:
-        """About `count` connections that begin in [starts, ends); those that can't be are left out."""
-        assert count < 1 << 18 and batch < 1 << 8, "ids have room for 256 batches of 262,144 a step"
+    def _growing(self, hour: int) -> dict[int, float]:
+        """Factor on the mean size of the edges whose volume is set, for this hour."""
+        return {n: e.growth[hour] for n, e in enumerate(self.edges) if e.growth is not None and hour >= 0}
+
+    def draw(
+        self,
+        count: int,
+        step: int,
+        batch: int,
+        starts: int,
+        ends: int,
+        span_ends: int,
+        hour: int,
+        growing: bool = False,
+    ) -> Connections:
+        """About `count` connections that begin in [starts, ends); those that can't be are left out.
+
+        growing: with the edges whose volume is set hour by hour, beside the count.
+        """
+        assert count < 1 << 17, "ids have room for 262,144 connections a batch"
+        assert batch < 1 << 8, "ids have room for 256 batches a step"
         rng = np.random.default_rng([self.seed, 21, step, batch])
         tables, members = self.tables, self.tables.members
         edge = np.repeat(np.arange(len(self.edges)), rng.multinomial(count, self._shares(hour)))
+        volumes = self._growing(hour) if growing else {}
+        edge = np.concatenate([edge, np.repeat(np.array(list(volumes), np.int64), GROWING)])
         n = len(edge)
         begin = rng.integers(starts, ends, n)
         client_slot = self.client_first[edge] + (rng.random(n) * self.client_slots[edge]).astype(np.int64)
@@ -117,6 +140,9 @@ class Source:
         protocol, verdict = self.protocol[edge], self.verdict[edge]
         bytes_up = _sizes(rng, self.up, edge)
         bytes_down = _sizes(rng, self.down, edge)
+        for which, factor in volumes.items():
+            _scale(bytes_up, edge == which, self.up[0][which] * factor)
+            _scale(bytes_down, edge == which, self.down[0][which] * factor)
         packets_up, packets_down = 1 + bytes_up // 1350, 1 + bytes_down // 1350
         tcp = protocol == TCP
         packets_up = np.where(tcp, packets_up + 3 + packets_down // 3, packets_up)
@@ -146,6 +172,11 @@ class Source:
             packets_down, verdict, way, nat, nat_port, hop_client, hop_server,
         )  # fmt: skip
         return drawn.take(real)
+
+
+def _scale(sizes: Ints, which: NDArray[np.bool_], mean: float) -> None:
+    """Makes the mean of these sizes what it shall be."""
+    sizes[which] = (sizes[which] * (mean * GROWING / max(int(sizes[which].sum()), 1))).astype(np.int64)
 
 
 def _sizes(rng: np.random.Generator, size: NDArray, edge: Ints) -> Ints:
