@@ -43,6 +43,25 @@ class InterfaceKind:
 
 
 @dataclass(frozen=True)
+class Template:
+    """A text with {names} to be filled in."""
+
+    text: str
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, text: str) -> Template:
+        return cls(text, tuple(_PLACEHOLDER.findall(text)))
+
+    def filled(self, known: Mapping[str, str]) -> str | None:
+        """The text; None where one of its names isn't known."""
+        for name in self.names:
+            if not known.get(name):
+                return None
+        return self.text.format_map(known)
+
+
+@dataclass(frozen=True)
 class Rule:
     """One compiled rule. starts: the first characters a description may have, None where any or none will do."""
 
@@ -53,8 +72,8 @@ class Rule:
     instance: bool | None
     requester_managed: tuple[bool | None, ...] | None
     tags: tuple[tuple[str, re.Pattern[str]], ...]
-    name: str | None
-    arns: tuple[str, ...]
+    name: Template | None
+    arns: tuple[Template, ...]
     shared: bool
     listens_on: tuple[int, ...]
     starts: str | None
@@ -88,8 +107,8 @@ def compile_rule(entry: Mapping[str, Any]) -> Rule:
         instance=when.get("instance"),
         requester_managed=None if managed is None else tuple(managed),
         tags=tags,
-        name=entry.get("name"),
-        arns=tuple(entry.get("arns", ())),
+        name=Template.of(entry["name"]) if entry.get("name") else None,
+        arns=tuple(Template.of(text) for text in entry.get("arns", ())),
         shared=bool(entry.get("shared", False)),
         listens_on=tuple(entry.get("listens_on", ())),
         starts=_starts(when.get("description")),
@@ -211,23 +230,16 @@ def _kind(
     account_id: str,
     region: str,
 ) -> InterfaceKind:
-    known: dict[str, str | None] = {
+    known = {
         "partition": partition_of(region),
         "region": region,
         "account_id": account_id,
         "instance_id": instance_id,
         "instance_account_id": instance_owner_id if instance_owner_id.isdigit() else account_id,
     }
-    known.update({name: value for name, value in groups.items() if value})
+    known.update((name, value) for name, value in groups.items() if value)
     if instance_id:
         known["instance_id"] = instance_id  # the attachment is EC2's word, a description may be anybody's
-    arns = tuple(arn for template in rule.arns if (arn := _filled(template, known)))
-    name = _filled(rule.name, known) if rule.name else None
+    arns = tuple(arn for template in rule.arns if (arn := template.filled(known)))
+    name = rule.name.filled(known) if rule.name else None
     return InterfaceKind(rule.type, name, arns, rule.shared, rule.rule, rule.listens_on)
-
-
-def _filled(template: str, known: Mapping[str, str | None]) -> str | None:
-    """The template with its placeholders filled; None where one of them isn't known."""
-    if any(not known.get(name) for name in _PLACEHOLDER.findall(template)):
-        return None
-    return _PLACEHOLDER.sub(lambda found: str(known[found[1]]), template)

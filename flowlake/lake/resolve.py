@@ -4,7 +4,7 @@ Pure. Entities is an index over the entities as they were at one time; resolve()
 interface. What the interface itself says is interface_kinds.classify; this adds, in this order of certainty:
 
     its id named by an entity    NAT gateway, VPC endpoint, ECS task, EFS mount target, MSK broker
-    its description's name       load balancer, cache, domain, proxy, cluster, instance: their names, Name tags and ports
+    its description's name       load balancer, cache, domain, proxy, cluster, instance: their names and ports
     the same address             a database's endpoint, a Redshift node
     the same subnet and groups   databases (RDSNetworkInterface), Redshift, functions behind one Hyperplane interface
 
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -89,7 +89,8 @@ class Entities:
     target_ports: dict[tuple[str, str], set[int]] = field(default_factory=lambda: defaultdict(set))
     clustered: set[tuple[str, str]] = field(default_factory=set)
     nodes: dict[str, bool] = field(default_factory=dict)
-    _memory: dict[Any, list[_Entity]] = field(default_factory=dict)
+    _near: dict[Any, list[_Entity]] = field(default_factory=dict)
+    _told: dict[tuple[str, int], Resolved] = field(default_factory=dict)
 
     @classmethod
     def of(cls, rows: Iterable[Row]) -> Entities:
@@ -108,7 +109,8 @@ class Entities:
         if kind not in _INDEXED:
             return
         entity = _entity(row)
-        self._memory.clear()
+        self._near.clear()
+        self._told.clear()
         self.by_arn[entity.arn] = entity
         if kind in _TYPES_BY_ID:
             for interface_id in row.get("interface_ids") or ():
@@ -197,8 +199,8 @@ def resolve(interface: Row, entities: Entities) -> Resolved:
         interface.get("requester_managed"),
     )
     found = _serving(kind, interface, entities)
-    ports = set(found.listens_on) | set(kind.listens_on) | _as_target(interface, entities)
-    return replace(found, listens_on=tuple(sorted(ports))) if ports else found
+    more = _as_target(interface, entities).union(kind.listens_on)
+    return replace(found, listens_on=tuple(sorted(more.union(found.listens_on)))) if more else found
 
 
 def _as_target(interface: Row, entities: Entities) -> set[int]:
@@ -225,7 +227,7 @@ def _serving(kind: InterfaceKind, interface: Row, entities: Entities) -> Resolve
     if kind.type in ("rds", "redshift"):
         where = entities.databases if kind.type == "rds" else entities.warehouses
         candidates = _fitting(interface, where, entities)
-        return _database(kind.type, candidates) if candidates else plain
+        return _remembered(kind.type, candidates, entities, _database) if candidates else plain
     if kind.type == "rds:proxy":
         proxies = entities.by_name.get(("db_proxy", interface.get("account_id") or "", kind.name or ""))
         return _one_or_several(kind.type, proxies) if proxies else plain
@@ -247,7 +249,7 @@ def _functions(kind: InterfaceKind, interface: Row, entities: Entities) -> Resol
     key = (interface.get("account_id") or "", interface.get("subnet_id") or "", groups)
     fitting = entities.functions.get(key)
     if fitting:
-        return _one_or_several(kind.type, fitting)
+        return _remembered(kind.type, fitting, entities, _one_or_several)
     elsewhere = bool(kind.arns) and kind.arns[0] in entities.by_arn
     if elsewhere:
         return Resolved(kind.type, None, (), True)
@@ -260,7 +262,7 @@ def _fitting(interface: Row, where: Mapping[str, list[_Entity]], entities: Entit
     subnet, zone = interface.get("subnet_id") or "", interface.get("availability_zone")
     account, groups = interface.get("account_id") or "", tuple(sorted(interface.get("security_group_ids") or ()))
     key = (id(where), account, subnet, zone, groups)
-    near = entities._memory.get(key)
+    near = entities._near.get(key)
     if near is None:
         asked = frozenset(groups)
         near = [
@@ -271,10 +273,23 @@ def _fitting(interface: Row, where: Mapping[str, list[_Entity]], entities: Entit
             and (entity.zone is None or zone is None or entity.zone == zone)
             and not (entity.kind == "db_cluster" and (account, entity.identifier) in entities.clustered)
         ]
-        entities._memory[key] = near
+        entities._near[key] = near
     held = {*(interface.get("addresses") or ()), *(interface.get("public_addresses") or ())}
-    by_address = [entity for entity in near if entity.addresses & held]
-    return by_address or near
+    by_address = [entity for entity in near if not held.isdisjoint(entity.addresses)]
+    if not by_address or len(near) == 1:
+        return near
+    picked = (key, tuple(entity.arn for entity in by_address))
+    return entities._near.setdefault(picked, by_address)
+
+
+def _remembered(
+    type_: str, candidates: list[_Entity], entities: Entities, told: Callable[[str, list[_Entity]], Resolved]
+) -> Resolved:
+    """What is told of these candidates, worked out once for a list that the index keeps."""
+    key = (type_, id(candidates))
+    if key not in entities._told:
+        entities._told[key] = told(type_, candidates)
+    return entities._told[key]
 
 
 def _database(type_: str, candidates: list[_Entity]) -> Resolved:
