@@ -18,7 +18,7 @@ import pyarrow as pa
 from flowlake.flows import roles
 from flowlake.flows.addresses import U64, is_none, is_public
 from flowlake.flows.evidence import NOT_LOGGED, Hints
-from flowlake.flows.lookup import APPLIANCE, NAT, NOBODY, I32, I64, Bools, Lookup, mix, scopes
+from flowlake.flows.lookup import I32, I64, NAT, NOBODY, Bools, Lookup, mix, scopes
 from flowlake.flows.networks import Ranges
 from flowlake.flows.summarise import EGRESS, EXTRAS, INGRESS, REJECT, UNKNOWN_ACTION, Source, minutes_masks
 
@@ -387,12 +387,14 @@ def _leg_and_position(
     src_public = is_public(ends["src_high"], ends["src_low"])  # type: ignore[arg-type]
     dst_public = is_public(ends["dst_high"], ends["dst_low"])  # type: ignore[arg-type]
     to_the_world = np.where(sends, dst_public, src_public)
-    # Without packet addresses the gateway's inside traffic looks like its own; the other end tells.
+    # Without packet addresses the gateway's inside traffic looks like its own; the other end tells. What is behind it can't be known.
     inside_unsaid = nat & own & ~packet_addresses & ~to_the_world
     leg[nat & own] = NAT_OUTSIDE
-    leg[inside_unsaid] = HOP
+    leg[inside_unsaid] = NAT_INSIDE
+    position[inside_unsaid] = BETWEEN
     geneve = (col["protocol"] == UDP) & ((col["dstport"] == GENEVE_PORT) | (col["srcport"] == GENEVE_PORT))
-    leg[(~nat & ~own & (forwards > 0)) | transit | geneve | ((forwards == APPLIANCE) & ~nat)] = HOP
+    # Transit gateway and appliance interfaces have no traffic of their own.
+    leg[transit | geneve | ((forwards > 0) & ~nat)] = HOP
     return leg, position.astype(np.int8)
 
 

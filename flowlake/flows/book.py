@@ -11,11 +11,11 @@ import hashlib
 import ipaddress
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from flowlake.flows.fold import OPEN, State, Timeline, Timelines, fold, millis
-from flowlake.lake.observations import Row
+from flowlake.lake.observations import PRESENT, Row
 from flowlake.lake.resolve import Entities, resolve
 
 HOUR_MS = 3_600_000
@@ -141,7 +141,7 @@ def build(rows: Iterable[Row], hour_starts: int, until: int = OPEN) -> Book:
         _claims(interfaces.values(), begins), key=lambda c: (c.vpc_id, c.addr, c.valid_from, c.interface_id)
     )
     topology = _topology(timelines, begins)
-    states = sorted(_states(timelines, begins, ends + MARGIN_MS), key=lambda s: (s.interface_id, s.valid_from))
+    states = _joined(sorted(_states(timelines, begins, ends + MARGIN_MS), key=lambda s: (s.interface_id, s.valid_from)))
     book = Book(hour_starts, states, claims, topology, list(_resources(timelines, begins)), frozenset(swept))
     book.digest = _digest(book)
     return book
@@ -283,6 +283,31 @@ def _states(timelines: Timelines, begins: int, ends: int) -> Iterator[InterfaceS
                     yield from _states_with_tags(interface_id, state, low, high, entities, tags, subnets, accounts)
 
 
+_MEANING = [
+    f.name
+    for f in fields(InterfaceState)
+    if f.name not in ("valid_from", "valid_to", "last_seen", "from_source", "to_source")
+]
+
+
+def _joined(states: Iterable[InterfaceState]) -> list[InterfaceState]:
+    """States in order of interface and time; what follows without a gap and means the same is one state."""
+    joined: list[InterfaceState] = []
+    for state in states:
+        last = joined[-1] if joined else None
+        if (
+            last
+            and last.valid_to == state.valid_from
+            and all(getattr(last, name) == getattr(state, name) for name in _MEANING)
+        ):
+            joined[-1] = replace(
+                last, valid_to=state.valid_to, last_seen=max(last.last_seen, state.last_seen), to_source=state.to_source
+            )
+        else:
+            joined.append(state)
+    return joined
+
+
 Epoch = tuple[int, int, Entities]
 
 
@@ -304,12 +329,12 @@ def _epochs(timelines: Timelines, begins: int, ends: int) -> list[Epoch]:
             for state in line.states
             if state.valid_from < end and state.valid_to > start
         ]
-        epochs.append((start, end, Entities(rows)))
+        epochs.append((start, end, Entities.of(rows)))
     return epochs
 
 
 def _row_of(line: Timeline, state: State) -> Row:
-    return {**state.attributes, "kind": line.kind, "entity_id": line.entity_id}
+    return {**state.attributes, "state": PRESENT, "kind": line.kind, "entity_id": line.entity_id}
 
 
 def _states_with_tags(

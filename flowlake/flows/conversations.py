@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flowlake.flows.addresses import U64
+from flowlake.flows.addresses import U64, is_public
 from flowlake.flows.attribute import (
     BETWEEN,
     CONTESTED_DST,
@@ -35,6 +35,7 @@ from flowlake.flows.attribute import (
 from flowlake.flows.evidence import NOT_LOGGED, REJECTED, SKIPPED
 from flowlake.flows.lookup import NOBODY, mix
 from flowlake.flows.roles import has_ports
+from flowlake.flows.routes import Router
 from flowlake.flows.summarise import ACCEPT, REJECT, minutes_masks
 
 I64 = npt.NDArray[np.int64]
@@ -77,7 +78,9 @@ def choose(rows: Mapping[str, npt.NDArray], world: World) -> Chosen:
     fate[is_receiver & (receiver_first | ~logged_src)] = COUNTED
     fate[is_sender & (~receiver_first | ~logged_dst)] = COUNTED
     fate[is_sender & (action == REJECT)] = COUNTED
-    between = (position == BETWEEN) & ~logged_src & ~logged_dst
+    # A gateway that shows its own address for what is behind it is no reporter of the pair's ends.
+    behind_src, behind_dst = rows["src_who"] == rows["reporter"], rows["dst_who"] == rows["reporter"]
+    between = (position == BETWEEN) & (~logged_src | behind_src) & (~logged_dst | behind_dst)
     hop_leg = leg.copy()
     if bool(between.any()):
         nearest = _nearest(rows, between, world)
@@ -283,7 +286,9 @@ def _distinct(parts: Sequence[npt.NDArray]) -> tuple[I64, I64]:
     raise AssertionError("eight salts in a row collided")
 
 
-def group(chosen: Chosen, labels: Mapping[str, npt.NDArray], hour_starts: int, window_seconds: int) -> Grouped | None:
+def group(
+    chosen: Chosen, labels: Mapping[str, npt.NDArray], router: Router, hour_starts: int, window_seconds: int
+) -> Grouped | None:
     """Adds rows up to conversations. Evidence rows give paths, flags and strength of attribution, never bytes.
 
     Conversations of which no row counts (or is published on a leg of its own) are left out; None where nothing is left.
@@ -316,7 +321,7 @@ def group(chosen: Chosen, labels: Mapping[str, npt.NDArray], hour_starts: int, w
     server_port = np.where(ports, np.where(up, r["dstport"], r["srcport"]), -1).astype(np.int64)
     # Evidence tells of the leg that counts: what a hop or a gateway's inside saw belongs to the client's own conversation.
     key_leg = np.where(evidence & (leg != NAT_OUTSIDE), DIRECT, leg)
-    natted = _behind_nat(client, server, leg, up, r["position"])
+    natted = _behind_nat(client, server, leg, r["position"]) | _routed_to_nat(client, server, endpoints, router)
     key_leg = np.where(natted & (key_leg == DIRECT), NAT_INSIDE, key_leg)
     packed = (
         r["window"].astype(np.int64) << 40
@@ -386,7 +391,26 @@ def group(chosen: Chosen, labels: Mapping[str, npt.NDArray], hour_starts: int, w
     return Grouped(columns, endpoints, reporters, also)
 
 
-def _behind_nat(client: I64, server: I64, leg: npt.NDArray, up: Bools, position: npt.NDArray) -> Bools:
+def _routed_to_nat(client: I64, server: I64, endpoints: Endpoints, router: Router) -> Bools:
+    """Whether the routes of the client's subnet lead to a NAT gateway for the server's address. Looks at each pair of ends once."""
+    outside = (endpoints.who < 0) & is_public(endpoints.high, endpoints.low)
+    asked = np.flatnonzero(outside[server] & (endpoints.who[client] >= 0))
+    answer = np.zeros(len(client), dtype=np.bool_)
+    if not len(asked):
+        return answer
+    subnets = router.subnet_of(endpoints.who[client[asked]])
+    keys, of = np.unique(subnets.astype(np.int64) << 32 | server[asked], return_inverse=True)
+    high, low = endpoints.high.tolist(), endpoints.low.tolist()
+    leads = np.zeros(len(keys), dtype=np.bool_)
+    for i, key in enumerate(keys.tolist()):
+        end = key & 0xFFFFFFFF
+        way = router.way(key >> 32, (high[end] << 64) | low[end])
+        leads[i] = way is not None and way[0] == "nat_gateway"
+    answer[asked] = leads[of]
+    return answer
+
+
+def _behind_nat(client: I64, server: I64, leg: npt.NDArray, position: npt.NDArray) -> Bools:
     """Whether a NAT gateway's inside saw the same pair of ends in this hour: then the pair's own records are nat_inside too."""
     pair = client.astype(np.int64) << 32 | server
     seen = np.unique(pair[(leg == NAT_INSIDE) & (position == BETWEEN)])

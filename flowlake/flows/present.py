@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from flowlake.flows.addresses import is_rfc1918, range_of
+from flowlake.flows.addresses import is_rfc1918
 from flowlake.flows.attribute import AWS_SERVICE, HOWS, LEGS, NETWORK, PUBLIC, World
 from flowlake.flows.book import Book, InterfaceState
 from flowlake.flows.conversations import Endpoints, Grouped, conversation_ids, endpoint_digests
 from flowlake.flows.evidence import NOT_LOGGED
 from flowlake.flows.roles import ROLES_BY, UNKNOWN
+from flowlake.flows.routes import Router, path_rules
 from flowlake.flows.schemas import arrow_schema
 from flowlake.lake.contracts import contract
 
@@ -157,12 +156,6 @@ def _first_tag(keys: Sequence[str], *tag_sets: Any) -> str | None:
 # --- ways out --------------------------------------------------------------------------------------------------------
 
 
-@cache
-def _paths() -> dict[str, Any]:
-    document: dict[str, Any] = json.loads((resources.files(__package__) / "paths.json").read_text(encoding="utf-8"))
-    return document
-
-
 @dataclass(frozen=True)
 class Way:
     """How the client's traffic went out: left its VPC or not, by what, by which, and what that rests on."""
@@ -171,28 +164,6 @@ class Way:
     via: str | None = None
     by_id: str | None = None
     source: str | None = None
-
-
-class Router:
-    """Routes of the subnets: where a packet from a subnet to an address goes, by the longest prefix."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.ranges: dict[int, list[tuple[int, int, int, str]]] = {}
-        self.answers: dict[tuple[int, int], tuple[str, str] | None] = {}
-
-    def way(self, subnet: int, address: int) -> tuple[str, str] | None:
-        """(via, id) by the subnet's routes; null where no route is known or the target is none that is known."""
-        key = subnet, address
-        if key not in self.answers:
-            if subnet not in self.ranges:
-                routes = self.world.lookup.routes.get(subnet, ())
-                parsed = [(*range_of(d), t) for d, t in routes if "/" in d]
-                self.ranges[subnet] = sorted((last - first, first, last, target) for first, last, target in parsed)
-            target = next((t for _, first, last, t in self.ranges[subnet] if first <= address <= last), None)
-            via = next((v for p, v in _paths()["target"].items() if target and target.startswith(p)), None)
-            self.answers[key] = (via, target or "") if via else None
-        return self.answers[key]
 
 
 def _way(
@@ -205,12 +176,12 @@ def _way(
 ) -> Way:
     """The way out of the client's traffic, by the first that tells: the record's next hop, a NAT gateway's or hop's own records, the record's
     traffic-path, the server's own interface, the subnet's routes, both ends in one VPC."""
-    stays = _paths()["stays"]
+    stays = path_rules()["stays"]
     same_vpc = (
         client["vpc_id"] is not None and client["vpc_id"] == server["vpc_id"] and server["interface_id"] is not None
     )
     next_type = texts[codes["next_hop_type"]] if codes["next_hop_type"] >= 0 else None
-    via = _paths()["next_hop_type"].get(next_type or "")
+    via = path_rules()["next_hop_type"].get(next_type or "")
     if via and not (via == "interface_endpoint" and not same_vpc):
         return Way(via not in stays, via, texts[codes["next_hop"]] if codes["next_hop"] >= 0 else None, "next_hop")
     if codes["nat"] >= 0:
@@ -223,7 +194,7 @@ def _way(
             return Way(True, "transit_gateway", _served_id(world, codes["hop"]), "hop_interface")
     if same_vpc and server["type"] == "vpc_endpoint":
         return Way(False, "interface_endpoint", _arn_id(server["arns"]), "addresses")
-    said = _paths()["traffic_path"].get(str(codes["path"]))
+    said = path_rules()["traffic_path"].get(str(codes["path"]))
     route = (
         router.way(codes["subnet"], codes["address"]) if codes["subnet"] >= 0 and codes["address"] is not None else None
     )
@@ -257,7 +228,12 @@ def _arn_id(arns: Sequence[str] | None) -> str | None:
 
 
 def present(
-    grouped: Grouped, labels: Sequence[str | None], states: pa.Table, world: World, settings: TagSettings
+    grouped: Grouped,
+    labels: Sequence[str | None],
+    states: pa.Table,
+    world: World,
+    router: Router,
+    settings: TagSettings,
 ) -> pa.Table:
     """Rows of the conversations table, in the contract's columns, sorted by account and window."""
     c = grouped.columns
@@ -286,7 +262,7 @@ def present(
     for end, rows in (("client", client), ("server", server)):
         taken = endpoints.take(rows)
         columns |= {f"{end}_{name}": taken[name] for name in ENDPOINT_COLUMNS}
-    columns |= _ways(grouped, endpoints, labels, world)
+    columns |= _ways(grouped, endpoints, labels, world, router)
     columns |= _crossings(columns)
     schema = arrow_schema(contract("conversations"))
     arrays = [
@@ -348,27 +324,27 @@ def _lossy_reporters(grouped: Grouped, world: World) -> npt.NDArray:
     return result
 
 
-def _ways(grouped: Grouped, endpoints: pa.Table, labels: Sequence[str | None], world: World) -> dict[str, pa.Array]:
+def _ways(
+    grouped: Grouped, endpoints: pa.Table, labels: Sequence[str | None], world: World, router: Router
+) -> dict[str, pa.Array]:
     """The four path columns; each distinct combination of ends and evidence is looked at once."""
     c = grouped.columns
-    lookup = world.lookup
     keys = np.stack(
         [c[n].astype(np.int64) for n in ("client", "server", "path", "next_hop", "next_hop_type", "nat", "hop")], axis=1
     )
     distinct, of = np.unique(keys, axis=0, return_inverse=True)
     ends = endpoints.select(["vpc_id", "interface_id", "type", "arns"]).to_pylist()
     who, high, low = grouped.endpoints.who, grouped.endpoints.high.tolist(), grouped.endpoints.low.tolist()
-    router = Router(world)
+    subnets = router.subnet_of(who)
     ways = []
     for client, server, path, next_hop, next_hop_type, nat, hop in distinct.tolist():
-        holder = int(who[client])
         codes = {
             "path": path,
             "next_hop": next_hop,
             "next_hop_type": next_hop_type,
             "nat": nat,
             "hop": hop,
-            "subnet": int(lookup.subnet[holder]) if 0 <= holder < len(lookup.subnet) else -1,
+            "subnet": int(subnets[client]),
             "address": (high[server] << 64) | low[server],
         }
         ways.append(_way(router, world, ends[client], ends[server], codes, labels))

@@ -28,6 +28,7 @@ from flowlake.flows.objects import RawObject, made_at
 from flowlake.flows.parcels import pack, unpack
 from flowlake.flows.present import TagSettings, present
 from flowlake.flows.read import NotAFlowLog, read_blocks
+from flowlake.flows.routes import Router
 from flowlake.flows.summarise import COLUMNS, EXTRAS, Source, Summary
 from flowlake.lake.hours import Hour
 from flowlake.lake.store import ObjectStore
@@ -262,10 +263,11 @@ def converse(
         return
     rows, labels, texts = _as_arrays(tables)
     chosen = choose(rows, world)
-    grouped = group(chosen, labels, task.hour.starts, task.window_seconds)
+    router = Router(world.lookup)
+    grouped = group(chosen, labels, router, task.hour.starts, task.window_seconds)
     told: dict[str, object] = {"counts": counts(chosen, world), "rows": 0}
     if grouped is not None:
-        table = present(grouped, texts, states, world, settings)
+        table = present(grouped, texts, states, world, router, settings)
         key = f"{folder}part-{number:05d}.zstd.parquet"
         told |= {"key": key, "size": _write(store, key, table), "rows": table.num_rows}
         told["published"] = {leg: sum(bytes_of_leg) for leg, bytes_of_leg in _bytes_by_leg(table).items()}
