@@ -1,0 +1,133 @@
+"""flowlake read: records to stdout, rejects and counts to stderr, exit codes."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flowlake.cli import main
+from tests.flows.read.reading import V2, V2_LINE
+
+NODATA = "2 123456789010 eni-1235b8ca123456789 - - - - - - - 1431280876 1431280934 - NODATA"
+SKIPDATA = NODATA.replace("NODATA", "SKIPDATA")
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    path = tmp_path / "flow.log.gz"
+    path.write_bytes(
+        gzip.compress(f"{V2}\n{V2_LINE}\n{NODATA}\n{SKIPDATA}\n{V2_LINE.replace('ACCEPT', 'DROP')}\n".encode())
+    )
+    return path
+
+
+def test_records_go_to_stdout_and_rejects_to_stderr(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["read", str(log)]) == 0
+    out, err = capsys.readouterr()
+    assert [json.loads(line) for line in out.splitlines()] == [
+        {
+            "version": 2,
+            "account_id": "123456789010",
+            "interface_id": "eni-1235b8ca123456789",
+            "srcaddr": "172.31.16.139",
+            "dstaddr": "172.31.16.21",
+            "srcport": 20641,
+            "dstport": 22,
+            "protocol": 6,
+            "packets": 20,
+            "bytes": 4249,
+            "start": 1418530010,
+            "end": 1418530070,
+            "action": "ACCEPT",
+            "log_status": "OK",
+        },
+        *[
+            {
+                "version": 2,
+                "account_id": "123456789010",
+                "interface_id": "eni-1235b8ca123456789",
+                "srcaddr": None,
+                "dstaddr": None,
+                "srcport": None,
+                "dstport": None,
+                "protocol": None,
+                "packets": None,
+                "bytes": None,
+                "start": 1431280876,
+                "end": 1431280934,
+                "action": None,
+                "log_status": status,
+            }
+            for status in ("NODATA", "SKIPDATA")
+        ],
+    ]
+    reject, counts = err.splitlines()
+    text = V2_LINE.replace("ACCEPT", "DROP")
+    assert json.loads(reject) == {"file": str(log), "line": 5, "reason": "bad_action", "text": text}
+    assert counts == "1 records, 1 NODATA, 1 SKIPDATA, 1 rejects"
+
+
+def test_json_counts(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["read", str(log), str(log), "--json"]) == 0
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert json.loads(last) == {"records": 2, "nodata": 2, "skipdata": 2, "rejects": 2}
+
+
+def test_a_format_log_and_a_log_without_log_status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "plain.log"
+    path.write_text("10.0.0.1 22\n- -\n")
+    assert main(["read", str(path), "--format", "${srcaddr} ${srcport}"]) == 0
+    out, err = capsys.readouterr()
+    assert out == '{"srcaddr": "10.0.0.1", "srcport": 22}\n{"srcaddr": null, "srcport": null}\n'
+    assert err == "2 records, 0 NODATA, 0 SKIPDATA, 0 rejects\n"
+
+
+def test_no_flow_log_at_all_is_exit_2_and_said(log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad = tmp_path / "bad.log"
+    bad.write_text("Phony unsupported log format.\n")
+    assert main(["read", str(bad), str(log)]) == 2
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 3
+    first, *_, last = err.splitlines()
+    assert json.loads(first)["reason"] == "not_a_flow_log"
+    assert last == "1 records, 1 NODATA, 1 SKIPDATA, 2 rejects"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["missing.log"], "no such file: missing.log"),
+        (["/"], "no such file: /"),
+        ([__file__, "--format", "srcadr bytes"], "no such field: srcadr"),
+        ([__file__, "--format", "hello"], "no field of a flow log"),
+    ],
+)
+def test_what_makes_no_sense_is_exit_2(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["read", *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
+def flowlake(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "flowlake.cli", *arguments]
+
+
+def test_stdin_is_read(log: Path) -> None:
+    done = subprocess.run(flowlake("read", "-"), input=log.read_bytes(), capture_output=True, check=True)
+    assert len(done.stdout.splitlines()) == 3
+
+
+def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
+    path = tmp_path / "long.log"
+    path.write_text(V2 + "\n" + (V2_LINE + "\n") * 100_000)
+    running = subprocess.Popen(flowlake("read", str(path)), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert running.stdout is not None
+    assert running.stderr is not None
+    assert json.loads(running.stdout.readline())["version"] == 2
+    running.stdout.close()
+    assert running.stderr.read() == b""
+    assert running.wait() == 0
