@@ -57,7 +57,7 @@ def reason(event, kind=Rejected):
     return caught.value.reason
 
 
-# ---- interfaces ----------------------------------------------------------------------------------------------------
+# ---- interfaces ----
 
 CREATED = {
     "requestId": "r",
@@ -217,7 +217,7 @@ def test_elastic_addresses():
     assert said(released) == [{"kind": "elastic_ip", "state": "absent", "entity_id": "eipalloc-0dddddddddddddddd"}]
 
 
-# ---- instances -------------------------------------------------------------------------------------------------------
+# ---- instances ----
 
 
 def run(interface=None, **instance):
@@ -333,7 +333,7 @@ def test_state_changes(state, row_state, wants):
     assert [(want.kind, want.by) for want in read_.wants] == list(wants)
 
 
-# ---- tags ------------------------------------------------------------------------------------------------------------
+# ---- tags ----
 
 
 @pytest.mark.parametrize("version", [3, 3.0, "3.0", "3"])
@@ -390,7 +390,7 @@ def test_only_the_tags_that_a_setting_names_are_kept():
         read(tags_call("CreateTags", [{"key": "secret", "value": "x"}]), NOW, frozenset({"owner"}))
 
 
-# ---- the network's plan and what is built on it ----------------------------------------------------------------------
+# ---- the network's plan and what is built on it ----
 
 LB = f"arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}:loadbalancer/app/web/0123456789abcdef"
 TG = f"arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}:targetgroup/web/fedcba9876543210"
@@ -534,7 +534,7 @@ def test_an_ecs_task_tells_its_interface_and_ends_when_it_stopped():
     assert said(event)[0]["state"] == "absent"
 
 
-# ---- what changed nothing, and what is not believed ------------------------------------------------------------------
+# ---- what changed nothing, and what is not believed ----
 
 
 @pytest.mark.parametrize(
@@ -588,7 +588,7 @@ def test_answers_that_cloudtrail_left_out_are_rejected_by_name():
     assert reason([]) == "not_an_event"
 
 
-# ---- the real ones ---------------------------------------------------------------------------------------------------
+# ---- the real ones ----
 
 REAL = {
     # file: for each event in it, the rows' states by kind, or the reject's name
@@ -657,7 +657,7 @@ def test_a_real_run_instances_gives_its_interface_its_address():
     }
 
 
-# ---- the sandbox's own spelling is read too --------------------------------------------------------------------------
+# ---- the sandbox's own spelling is read too ----
 
 
 @pytest.mark.parametrize(
