@@ -8,6 +8,7 @@ EKS, RAM) and a Seen. Events bring their items into the same shape.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from flowlake.inventory import rows_network as network
@@ -73,9 +74,19 @@ def rows_of(kind: str, item: Item, seen: Seen) -> list[Row]:
         raise BadItem(f"{kind} {_named(item)}: {error}") from error
 
 
+_IDENTIFIES = re.compile(r"(?<!Owner)(?<!Ami)(Id|Identifier|Arn|ARN|arn|Name|^name)$")
+_SOMEBODY_ELSES = ("User", "Kms", "Role", "Vpc", "Subnet", "Master", "Parameter", "Option", "Domain", "DNS", "Image")
+
+
 def _named(item: Item) -> str:
-    """Something to find the item by: the first field of it that looks like an id, a name or an ARN."""
+    """Something to find the item by: the first field of it that looks like its own id, name or ARN."""
     if not isinstance(item, dict):
         return f"of type {type(item).__name__}"
-    endings = ("Id", "Arn", "ARN", "arn", "Name", "name")
-    return next((str(v) for k, v in item.items() if k.endswith(endings) and isinstance(v, str)), "without an id")
+    own = (
+        value
+        for field, value in item.items()
+        if isinstance(value, str)
+        and _IDENTIFIES.search(field)
+        and not (any(word in field for word in _SOMEBODY_ELSES) and field not in ("VpcId", "SubnetId", "DomainName"))
+    )
+    return next(own, "without an id")
