@@ -578,9 +578,10 @@ def _topology(timelines: Timelines, begins: int) -> Topology:
         for vpc_id in members:
             edges.setdefault(vpc_id, set()).update(members - {vpc_id})
     topology.reachable = {vpc_id: sorted(others) for vpc_id, others in sorted(edges.items())}
+    lists = {entity_id: row.get("cidr_blocks") or () for entity_id, row in _alive(timelines, "prefix_list", begins)}
     main: dict[str, list[tuple[str, str]]] = {}
     for _, row in _alive(timelines, "route_table", begins):
-        routes = sorted(pair for text in row.get("routes") or () for pair in [_route(text)] if pair)
+        routes = sorted({pair for text in row.get("routes") or () for pair in _routes(text, lists)})
         for subnet_id in row.get("subnet_ids") or ():
             topology.routes[subnet_id] = routes
         if _detail(row).get("main") and row.get("vpc_id"):
@@ -596,13 +597,13 @@ def _topology(timelines: Timelines, begins: int) -> Topology:
     return topology
 
 
-def _route(text: str) -> tuple[str, str] | None:
+def _routes(text: str, lists: Mapping[str, Iterable[str]]) -> Iterator[tuple[str, str]]:
+    """(CIDR, target) pairs of one route; a prefix list is a route for each of its ranges."""
     destination, _, target = text.partition(" ")
-    if not target:
-        return None
-    if "/" in destination:
+    for cidr in lists.get(destination, (destination,)):
         try:
-            ipaddress.ip_network(destination)
+            ipaddress.ip_network(cidr)
         except ValueError:
-            return None
-    return destination, target
+            continue
+        if target:
+            yield cidr, target

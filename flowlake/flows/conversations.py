@@ -321,7 +321,9 @@ def group(
     server_port = np.where(ports, np.where(up, r["dstport"], r["srcport"]), -1).astype(np.int64)
     # Evidence tells of the leg that counts: what a hop or a gateway's inside saw belongs to the client's own conversation.
     key_leg = np.where(evidence & (leg != NAT_OUTSIDE), DIRECT, leg)
-    natted = _behind_nat(client, server, leg, r["position"]) | _routed_to_nat(client, server, endpoints, router)
+    natted = _behind_nat(client, server, leg, r["position"]) | (
+        _routed_to_nat(client, server, endpoints, router) & ~_path_recorded(client, server, r["path"], up)
+    )
     key_leg = np.where(natted & (key_leg == DIRECT), NAT_INSIDE, key_leg)
     packed = (
         r["window"].astype(np.int64) << 40
@@ -389,6 +391,12 @@ def group(
     seen_too = evidence & kept[of]
     also = _lists(new_number[of[seen_too]], r["reporter"][seen_too], int(kept.sum()))
     return Grouped(columns, endpoints, reporters, also)
+
+
+def _path_recorded(client: I64, server: I64, path: npt.NDArray, up: Bools) -> Bools:
+    """Whether some record of the pair names the way out itself: all codes but 1, which a NAT gateway in the VPC has too."""
+    pair = client.astype(np.int64) << 32 | server
+    return np.isin(pair, np.unique(pair[up & (path > 1)]))
 
 
 def _routed_to_nat(client: I64, server: I64, endpoints: Endpoints, router: Router) -> Bools:

@@ -116,7 +116,7 @@ def enrich_hour(
     spark may be a function that starts it, called only where there is work. now is the inventory's cutoff and the run's time.
     """
     clock = _Clock(hour, log)
-    raw_store, raw_prefix = _raw_place(store, options)
+    raw_store, raw_prefix = raw_place(store, options)
     objects = raw_objects(raw_store, raw_prefix, hour)
     clock.step("list", f"{len(objects)} objects, {sum(o.size for o in objects) / 1e6:.1f} MB")
     before = current(store, hour)
@@ -150,7 +150,8 @@ def enrich_hour(
     return Result(hour, published, rows=written.rows, counts=written.totals, seconds=clock.seconds)
 
 
-def _raw_place(store: ObjectStore, options: Options) -> tuple[ObjectStore, str]:
+def raw_place(store: ObjectStore, options: Options) -> tuple[ObjectStore, str]:
+    """The store and prefix under which raw flow logs lie."""
     return (open_store(options.logs), "") if options.logs else (store, places.RAW)
 
 
