@@ -9,6 +9,7 @@ COMMANDS = {
     "enrich": "Raw flow logs in, published conversations out, for one or more hours.",
     "tables": "What was published: tables, partitions, runs.",
     "query": "Asks what was published in SQL, with DuckDB, through the catalog.",
+    "simulate": "A simulated organisation on disk: flow logs, inventory, and the truth beside them.",
 }
 
 

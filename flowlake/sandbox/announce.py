@@ -78,8 +78,8 @@ def _envelope(
 
 
 def _call(
-    estate: Estate, account: Account, region: str, at: int, service: str, name: str, about: str, request: Any, response: Any,
-    by: str,
+    estate: Estate, account: Account, region: str, at: int, service: str, name: str, about: str, request: Any,
+    response: Any, by: str,
 ) -> Event:  # fmt: skip
     detail = {
         "eventVersion": "1.11",

@@ -236,7 +236,11 @@ def _gateways(estate: Estate, account: Account, region: str, kind: str) -> Itera
 def nat_gateway(thing: Thing) -> Item:
     interface: Interface = thing.attributes["interface"]
     regional = thing.attributes["availability_mode"] == "regional"
-    address = {"AllocationId": f"eipalloc-{thing.id[4:]}", "PublicIp": interface.public_address, "Status": "succeeded"}
+    address: Item = {
+        "AllocationId": f"eipalloc-{thing.id[4:]}",
+        "PublicIp": interface.public_address,
+        "Status": "succeeded",
+    }
     if not regional:
         address |= {"NetworkInterfaceId": interface.id, "PrivateIp": interface.address, "IsPrimary": True}
     return {
@@ -370,7 +374,7 @@ def flow_log(thing: Thing) -> Item:
         "FlowLogStatus": "ACTIVE",
         "LogDestination": "arn:aws:s3:::flowlake-sandbox/raw",
         "LogDestinationType": "s3",
-        "LogFormat": " ".join("${%s}" % name.replace("_", "-") for name in FORMATS[log.format]),
+        "LogFormat": " ".join("${" + name.replace("_", "-") + "}" for name in FORMATS[log.format]),
         "MaxAggregationInterval": log.max_aggregation_seconds,
         "ResourceId": log.resource_id,
         "Tags": [],
@@ -430,7 +434,6 @@ def db_instance(thing: Thing) -> Item:
             "VpcId": a["vpc"].id,
         },
         "Endpoint": {"Address": f"{a['name']}.c9akciq32.{thing.region}.rds.amazonaws.com", "Port": a["port"]},
-        "EndpointAddresses": [a["interface"].address],
         "Engine": a["engine"],
         "InstanceCreateTime": LONG_AGO,
         "MultiAZ": False,
@@ -463,6 +466,7 @@ def cache(thing: Thing) -> Item:
         "CacheClusterCreateTime": LONG_AGO,
         "CacheClusterId": a["name"],
         "CacheClusterStatus": "available",
+        "CacheSubnetGroupName": f"{a['name']}-subnets",
         "CacheNodes": [
             {"CacheNodeId": "0001", "Endpoint": {"Address": f"{a['name']}.0001.cache.amazonaws.com", "Port": a["port"]}}
         ],
@@ -558,7 +562,8 @@ def file_system(thing: Thing) -> Item:
         "LifeCycleState": "available",
         "MountTargets": [
             {
-                "FileSystemId": thing.id, "IpAddress": i.address, "LifeCycleState": "available", "MountTargetId": target,
+                "FileSystemId": thing.id, "IpAddress": i.address, "LifeCycleState": "available",
+                "MountTargetId": target,
                 "NetworkInterfaceId": i.id, "SubnetId": i.subnet.id, "VpcId": a["vpc"].id,
             }
             for target, i in a["targets"]

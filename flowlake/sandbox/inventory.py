@@ -1,35 +1,29 @@
 """What the inventory gets to see of the estate: events, some lost, late, repeated or shuffled, and sweeps.
 
-Events go through flowlake's own reading of events, describe items through its own rows; what an event lacks is answered
-from the estate as of the moment of its handling. The traffic is not touched: the same estate can be written with
-many inventories.
+Both go through flowlake's own code: the batch handler of the events' Lambda and the sweep, which ask a Cloud of the
+estate for what they need. The traffic is not touched: one estate can be written with many inventories.
 """
 
 from __future__ import annotations
 
-import json
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from flowlake.inventory.calls import Ignored, Reading, Rejected, Want
-from flowlake.inventory.events import read
-from flowlake.inventory.rows import rows_of
-from flowlake.inventory.seen import Seen
-from flowlake.lake import places
-from flowlake.lake.hours import Hour, as_text, utc
-from flowlake.lake.observations import ABSENT, COMPLETE, EVENT, SWEEP, Row, to_lines
+from flowlake.inventory import batch, ranges
+from flowlake.inventory.describe import ORGANISATION_KINDS
+from flowlake.inventory.sweep import new_task, sweep
+from flowlake.lake.observations import ABSENT, SWEEP, Row, from_lines
 from flowlake.lake.store import ObjectStore
-from flowlake.sandbox import describe
+from flowlake.sandbox import address_ranges
 from flowlake.sandbox.announce import Event, events
+from flowlake.sandbox.cloud import GLOBAL, Cloud
 from flowlake.sandbox.estate import Estate
 from flowlake.sandbox.identity import digest
-from flowlake.sandbox.model import Account
 
 MINUTE = 60_000
-SETTLED = 60_000
-ROWS_AT_ONCE = 5_000
+LEAD = 20 * MINUTE
 
 
 @dataclass(frozen=True)
@@ -50,43 +44,55 @@ class Weather:
 
 
 @dataclass
+class Sights:
+    """How an address of an interface was told, if at all: the earliest moments of recording, as text."""
+
+    by_event: str | None = None
+    by_sweep: str | None = None
+    ended_by_event: str | None = None
+
+
+@dataclass
 class Delivered:
     """What became of the events, and which sweeps ran."""
 
     happened: int = 0
     lost: int = 0
-    handled: int = 0
-    repeated: int = 0
     late: int = 0
+    repeated: int = 0
+    batches: int = 0
+    observations: int = 0
     ignored: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
-    observations: int = 0
+    failed: int = 0
     sweeps: int = 0
-    lost_ids: list[str] = field(default_factory=list)
+    sights: dict[tuple[str, str], Sights] = field(default_factory=dict)
+    """By interface id and address; the address of an interface's end is empty."""
 
 
 def write(estate: Estate, store: ObjectStore, weather: Weather) -> Delivered:
-    """Writes observations and sweep markers under the lake's places."""
+    """Writes observations, sweep markers and the address ranges to the lake."""
     outcome = Delivered()
-    first = estate.sizes.starts - weather.event_minutes * MINUTE
-    last = estate.sizes.ends + 20 * MINUTE
-    _write_events(estate, store, weather, first, last, outcome)
-    for number, at in enumerate(sweep_times(estate, weather)):
-        _sweep(estate, store, at, number, outcome)
+    recording = _Recording(store, outcome)
+    since = estate.sizes.starts - weather.event_minutes * MINUTE
+    _write_events(estate, recording, weather, since, estate.sizes.ends + LEAD, outcome)
+    cloud = Cloud(estate, since)
+    for at in sweep_times(estate, weather):
+        _sweep_all(cloud, recording, at, outcome)
+    ranges.keep(store, address_ranges.document())
     return outcome
 
 
 def sweep_times(estate: Estate, weather: Weather) -> list[int]:
-    """When sweeps begin (epoch milliseconds): every so often, from before the first span until after the last."""
+    """When sweeps begin (epoch milliseconds): every so often, from before each span until after it."""
     step = weather.sweep_minutes * MINUTE
     times: list[int] = []
     for start, end in estate.sizes.spans:
-        begin = start - 5 * MINUTE - (min(step, 20 * MINUTE) - 5 * MINUTE if step > 5 * MINUTE else 0)
-        at = begin
-        while at < end:
+        at = start - min(step, LEAD)
+        while at < end + 2 * MINUTE:
             times.append(at)
             at += step
-        times.append(max(at, end + 2 * MINUTE) if step > 20 * MINUTE else end + 2 * MINUTE)
+        times.append(at if step <= LEAD else end + 2 * MINUTE)
     return sorted(set(times))
 
 
@@ -101,7 +107,6 @@ def deliveries(estate: Estate, weather: Weather, since: int, until: int, outcome
         chance = estate.random(f"weather/{event.envelope['id']}")
         if chance.random() < weather.loss:
             outcome.lost += 1
-            outcome.lost_ids.append(event.envelope["id"])
             continue
         wait = 800 + chance.random() * 6_000
         if chance.random() < weather.late:
@@ -116,136 +121,96 @@ def deliveries(estate: Estate, weather: Weather, since: int, until: int, outcome
 
 
 def _write_events(
-    estate: Estate, store: ObjectStore, weather: Weather, since: int, until: int, outcome: Delivered
+    estate: Estate, recording: _Recording, weather: Weather, since: int, until: int, outcome: Delivered
 ) -> None:
-    """One object of observations a minute, as batches of a queue would give them."""
-    minute, rows = -1, list[Row]()
-    lookup = Lookup(estate)
+    """Batches as a queue would give them: what arrives within ten seconds, handled when they are over."""
+    cloud = Cloud(estate, since)
+    waiting: list[batch.Message] = []
+    window = -1
 
-    def put() -> None:
-        if rows:
-            folder = places.observations("events", Hour.holding(minute * 60))
-            content = to_lines(rows)
-            store.put(f"{folder}{digest(json.dumps(rows, sort_keys=True), 32)}.json.gz", content)
-            outcome.observations += len(rows)
-            rows.clear()
+    def handle() -> None:
+        if not waiting:
+            return
+        cloud.now = (window + 1) * 10_000
+        done = batch.handle(waiting, recording, cloud.aws, cloud.clock, refresh_ranges=lambda: None)  # type: ignore[arg-type]
+        outcome.batches += 1
+        outcome.observations += done.observations
+        outcome.ignored += done.ignored
+        outcome.rejected += done.rejected
+        outcome.failed += len(done.failed)
+        # What was asked too early is asked again when the queue gives it back.
+        again.extend((cloud.now + 90_000, m) for m in waiting if m.id in done.failed)
+        waiting.clear()
 
-    for at, event in deliveries(estate, weather, since, until, outcome):
-        if at // MINUTE != minute:
-            put()
-            minute = at // MINUTE
-        rows += _handled(lookup, event, at, outcome)
-    put()
-
-
-def _handled(lookup: Lookup, event: Event, at: int, outcome: Delivered) -> list[Row]:
-    recorded = utc(at / 1000)
-    try:
-        reading: Reading = read(event.envelope, recorded)
-    except Ignored as ignored:
-        outcome.ignored[ignored.reason] += 1
-        return []
-    except Rejected as rejected:
-        outcome.rejected[rejected.reason] += 1
-        return []
-    outcome.handled += 1
-    rows = list(reading.rows)
-    for want in reading.wants:
-        rows += lookup.answer(want, reading, at)
-    return [{**row, "recorded_at": as_text(recorded)} for row in rows]
-
-
-class Lookup:
-    """Answers what events lack, from the estate as it is at the moment of asking."""
-
-    def __init__(self, estate: Estate) -> None:
-        self.estate = estate
-        self._interfaces = {i.id: i for i in estate.interfaces if not i.regional_nat}
-        self._by_instance: dict[str, list[str]] = {}
-        for interface in estate.interfaces:
-            if interface.instance_id:
-                self._by_instance.setdefault(interface.instance_id, []).append(interface.id)
-        self._things = {(t.kind, t.id): t for t in estate.things}
-
-    def answer(self, want: Want, reading: Reading, at: int) -> list[Row]:
-        api, ids = "DescribeNetworkInterfaces", [want.value]
-        seen = Seen(
-            observed_at=utc(at / 1000), recorded_at=utc(at / 1000), source=EVENT, source_name=api,
-            source_id=reading.event_id, account_id=want.account_id, region=want.region,
-        )  # fmt: skip
-        if want.kind == "interface":
-            if want.by == "instance":
-                ids = self._by_instance.get(want.value, [])
-            there = [self._interfaces[i] for i in ids if i in self._interfaces]
-            alive = [i for i in there if i.created <= at < i.deleted]
-            rows = [r for i in alive for r in rows_of("interface", describe.interface_item(self.estate, i, at), seen)]
-            if not rows and want.by == "id" and at - reading.occurred_at.timestamp() * 1000 > SETTLED:
-                return [seen.row("interface", want.value, ABSENT)]
-            return rows
-        if want.kind == "instance":
-            thing = self._things.get(("instance", want.value))
-            if thing is None or not thing.created <= at < thing.deleted:
-                return []
-            return rows_of("instance", describe.instance_item(self.estate, thing, at), seen)
-        raise KeyError(f"an event asks for {want.kind}, which the estate's events never lack")
+    again: list[tuple[int, batch.Message]] = []
+    queue = [
+        (at, batch.Message(f"{n}", e.envelope))
+        for n, (at, e) in enumerate(deliveries(estate, weather, since, until, outcome))
+    ]
+    while queue:
+        for at, message in queue:
+            if at // 10_000 != window:
+                handle()
+                window = at // 10_000
+            waiting.append(message)
+        handle()
+        queue, again, window = sorted(again, key=lambda a: (a[0], a[1].id)), [], -1
 
 
 # -- sweeps
 
 
-def sweep_rows(
-    estate: Estate, account: Account, region: str, at: int, sweep_id: str
-) -> Iterator[tuple[str, list[Row]]]:
-    """(kind, rows) of a sweep that begins at that moment; a second goes by from kind to kind."""
-    began = at
-    for kind in describe.KINDS:
-        at += 1_000
-        seen = Seen(
-            observed_at=utc(at / 1000), recorded_at=utc(at / 1000), source=SWEEP, source_name=_api(kind),
-            source_id=sweep_id, account_id=account.id, region=region, sweep_started_at=utc(began / 1000),
-        )  # fmt: skip
-        rows = [row for item in describe.items(estate, kind, account, region, at) for row in rows_of(kind, item, seen)]
-        yield kind, [*rows, seen.row(kind, "*", COMPLETE)]
-    if account.index == 0 and region == estate.vpcs[0].region:
-        seen = Seen(
-            observed_at=utc(at / 1000), recorded_at=utc(at / 1000), source=SWEEP, source_name="ListAccountsForParent",
-            source_id=sweep_id, account_id=account.id, region="global", sweep_started_at=utc(began / 1000),
-        )  # fmt: skip
-        rows = [r for a in estate.accounts for r in rows_of("account", describe.account(estate, a), seen)]
-        yield "account", [*rows, seen.row("account", "*", COMPLETE, region=None)]
+def _sweep_all(cloud: Cloud, recording: _Recording, at: int, outcome: Delivered) -> None:
+    """All accounts and regions at once, and the organisation's accounts."""
+    home = cloud.estate.accounts[0].id
+    tasks: list[tuple[str, str, Any]] = [(home, GLOBAL, ORGANISATION_KINDS)]
+    tasks += [(account, region, None) for region in cloud.regions for account in cloud.accounts]
+    for account, region, kinds in tasks:
+        cloud.now = at
+        sweep_id = digest(f"{cloud.estate.sizes.seed}/sweep/{account}/{region}/{at}", 32)
+        task = new_task(account, region, cloud.clock(), kinds, sweep_id=sweep_id)
+        result = sweep(task, cloud.aws(account, region), recording.put_swept, cloud.clock)
+        if result.failures:
+            raise RuntimeError(f"the sandbox's sweep of {account} {region} failed: {result.failures[0]}")
+        outcome.sweeps += 1
+        outcome.observations += result.rows
 
 
-def _api(kind: str) -> str:
-    return "Describe" + "".join(word.capitalize() for word in kind.split("_")) + "s"
+_PART = re.compile(rb"-[0-9a-f]{8}\.json\.gz")
 
 
-def _sweep(estate: Estate, store: ObjectStore, at: int, number: int, outcome: Delivered) -> None:
-    for region in sorted({vpc.region for vpc in estate.vpcs}):
-        for account in estate.accounts:
-            sweep_id = digest(f"{estate.sizes.seed}/sweep/{account.id}/{region}/{at}", 16)
-            counts: dict[str, int] = {}
-            objects: list[str] = []
-            rows: list[Row] = []
-            for kind, found in sweep_rows(estate, account, region, at, sweep_id):
-                counts[kind] = len(found) - 1
-                rows += found
-                while len(rows) >= ROWS_AT_ONCE:
-                    objects.append(_put_sweep(store, rows[:ROWS_AT_ONCE], at, sweep_id, len(objects)))
-                    rows = rows[ROWS_AT_ONCE:]
-            if rows:
-                objects.append(_put_sweep(store, rows, at, sweep_id, len(objects)))
-            outcome.observations += sum(counts.values())
-            outcome.sweeps += 1
-            ended = at + 1_000 * (len(counts) + 1)
-            marker: dict[str, Any] = {
-                "sweep_id": sweep_id, "account_id": account.id, "region": region, "started_at": as_text(utc(at / 1000)),
-                "finished_at": as_text(utc(ended / 1000)), "kinds": counts, "failures": [], "objects": objects,
-            }  # fmt: skip
-            key = places.sweep_marker(account.id, region, utc(at / 1000).strftime("%Y%m%dT%H%M%SZ"), sweep_id)
-            store.put(key, json.dumps(marker, sort_keys=True).encode())
+class _Recording:
+    """The lake's store, with names that the seed decides, and a memory of what was told of each interface."""
 
+    def __init__(self, store: ObjectStore, outcome: Delivered) -> None:
+        self.store, self.sights = store, outcome.sights
 
-def _put_sweep(store: ObjectStore, rows: Iterable[Row], at: int, sweep_id: str, number: int) -> str:
-    key = f"{places.observations('sweeps', Hour.holding(at / 1000))}{sweep_id}-{number:04d}.json.gz"
-    store.put(key, to_lines(rows))
-    return key
+    def put(self, key: str, data: bytes, *, if_none_match: bool = False, if_match: str | None = None) -> str:
+        if "/origin=" in key:
+            for row in from_lines(data):
+                self._remember(row)
+        return self.store.put(key, data, if_none_match=if_none_match, if_match=if_match)
+
+    def put_swept(self, key: str, data: bytes) -> str:
+        """A sweep gives each object a random part of its name, against being run twice; this one is run once."""
+        steady = _PART.sub(b".json.gz", key.encode()).decode()
+        if key.endswith(".gz"):
+            return self.put(steady, data)
+        return self.put(key, _PART.sub(b".json.gz", data))
+
+    def _remember(self, row: Row) -> None:
+        if row["kind"] != "interface":
+            return
+        told, swept = row["recorded_at"], row["source"] == SWEEP
+        if row["state"] == ABSENT:
+            self._sight(row["entity_id"], "").ended_by_event = told
+            return
+        for address in [*row.get("addresses", ()), *row.get("prefixes", ()), *row.get("addresses_added", ())]:
+            sight = self._sight(row["entity_id"], address)
+            if swept:
+                sight.by_sweep = min(sight.by_sweep or told, told)
+            else:
+                sight.by_event = min(sight.by_event or told, told)
+
+    def _sight(self, interface: str, address: str) -> Sights:
+        return self.sights.setdefault((interface, address), Sights())

@@ -8,6 +8,8 @@ and, from account 0's legacy VPC, by a virtual private gateway.
 
 from __future__ import annotations
 
+import ipaddress
+
 from flowlake.sandbox.estate import AMAZON_REQUESTERS, REGIONS, ZONES, Estate
 from flowlake.sandbox.model import AWS, DYNAMODB, INTERNET, ON_PREMISES, S3, Account, Interface, Subnet, Vpc
 
@@ -102,7 +104,9 @@ def _legacy_vpc(estate: Estate, account: Account, region: str) -> None:
 def _peer(estate: Estate, requester: Vpc, accepter: Vpc) -> None:
     peering = estate.ids.new("pcx")
     requester.peerings[accepter.index] = accepter.peerings[requester.index] = peering
-    estate.add_thing("peering", peering, requester.account, requester.region, requester=requester, accepter=accepter)
+    # Both sides list it.
+    for side in {(v.account.id, v.region): v for v in (requester, accepter)}.values():
+        estate.add_thing("peering", peering, side.account, side.region, requester=requester, accepter=accepter)
 
 
 def _nat_gateways(estate: Estate, vpc: Vpc) -> None:
@@ -152,7 +156,8 @@ def _interface_endpoints(estate: Estate, vpc: Vpc) -> None:
             interfaces.append(interface)
             estate.join(f"{vpc.index}/endpoint/{service}", interface)
         estate.add_thing(
-            "vpc_endpoint", endpoint, vpc.account, vpc.region, vpc=vpc, endpoint_type="Interface", interfaces=interfaces,
+            "vpc_endpoint", endpoint, vpc.account, vpc.region, vpc=vpc, endpoint_type="Interface",
+            interfaces=interfaces,
             service_name=f"com.amazonaws.{vpc.region}.{service}", groups=[group],
         )  # fmt: skip
     for gateway, service in ((vpc.s3_endpoint, "s3"), (vpc.dynamodb_endpoint, "dynamodb")):
@@ -267,11 +272,9 @@ def _outside(estate: Estate) -> None:
             ("dynamodb", DYNAMODB, DYNAMODB_RANGES),
             ("aws", AWS, OTHER_RANGES),
         ):
-            first = ranges[region].split("/")[0].rsplit(".", 2)[0]
-            estate.join_outside(
-                f"{region}/{name}", outside, sorted({f"{first}.{chance.randrange(2)}.{chance.randrange(2, 250)}" for _ in range(60)})
-                if name != "aws" else [f"{ranges[region].split('/')[0].rsplit('.', 1)[0]}.{n}" for n in range(5, 45)],
-            )  # fmt: skip
+            network = ipaddress.IPv4Network(ranges[region])
+            hosts = {str(network[chance.randrange(5, min(network.num_addresses - 1, 2_000))]) for _ in range(60)}
+            estate.join_outside(f"{region}/{name}", outside, sorted(hosts))
     estate.join_outside("on-premises", ON_PREMISES, [f"192.168.{10 + n % 8}.{20 + n}" for n in range(60)])
     estate.known_networks += [(ON_PREMISES_CIDR, ON_PREMISES_NAME), ("193.163.125.0/24", "survey-scanner")]
 

@@ -11,6 +11,7 @@ import ipaddress
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from flowlake.sandbox.estate import Estate
 from flowlake.sandbox.model import FOREVER, Holding, Interface, Life, Size, Subnet, TagChange, Vpc
@@ -66,7 +67,7 @@ class App:
 
 
 def populate(estate: Estate) -> list[App]:
-    """Adds applications to every main VPC until the estate has about as many interfaces as asked, then lets them live."""
+    """Adds applications to every main VPC until there are about as many interfaces as asked, then lets them live."""
     mains = [vpc for vpc in estate.vpcs if vpc.name.endswith("-main")]
     budget = max(0, estate.sizes.interfaces - len(estate.interfaces)) // len(mains)
     apps: list[App] = []
@@ -149,7 +150,8 @@ def add_instance(
         tags["aws:autoscaling:groupName"] = asg
     interface = estate.add_interface(
         subnet, "ec2:instance", tags["Name"], at=at, arns=[arn], instance_id=instance, groups=groups,
-        attachment_id=estate.ids.new("eni-attach"), attachment_owner=app.account_id, nitro=not instance_type.startswith("t2"),
+        attachment_id=estate.ids.new("eni-attach"), attachment_owner=app.account_id,
+        nitro=not instance_type.startswith("t2"),
         tags={"owner": app.team} if estate.ids.digest("eni-tagged", 1) in "01234567" else {}, **columns,  # type: ignore[arg-type]
     )  # fmt: skip
     thing = estate.add_thing(
@@ -252,7 +254,8 @@ def _cache(app: App) -> None:
         name = f"{app.name}-00{number}"
         arn = app.arn("elasticache", f"cluster:{name}")
         interface = estate.add_interface(
-            subnet, "elasticache", name, arns=[arn], description=f"ElastiCache {name}", requester_id="amazon-elasticache",
+            subnet, "elasticache", name, arns=[arn], description=f"ElastiCache {name}",
+            requester_id="amazon-elasticache",
             requester_managed=True, attachment_owner="amazon-elasticache", attachment_id=estate.ids.new("eni-attach"),
             groups=(group,),
         )  # fmt: skip
@@ -443,7 +446,8 @@ def _kube(app: App, size: int) -> None:
     group = _security_group(app, "node", [10250, 8080])
     for subnet in subnets(vpc, "private")[:2]:
         control = estate.add_interface(
-            subnet, "eks:control_plane", app.name, arns=[cluster], description=f"Amazon EKS {app.name}", groups=(group,),
+            subnet, "eks:control_plane", app.name, arns=[cluster], description=f"Amazon EKS {app.name}",
+            groups=(group,),
             requester_id="AROAIORXPPLFOF7XU4KUQ:AmazonEKS", requester_managed=False, attachment_owner="843547988961",
             attachment_id=estate.ids.new("eni-attach"),
         )  # fmt: skip
@@ -465,7 +469,10 @@ def _kube(app: App, size: int) -> None:
             subnet, "ec2:instance", node.name, arns=node.arns, instance_id=node.instance_id, groups=(group,),
             description=f"aws-K8S-{node.instance_id}", attachment_id=estate.ids.new("eni-attach"),
             attachment_owner=app.account_id,
-            tags={"node.k8s.amazonaws.com/instance_id": node.instance_id or "", "cluster.k8s.amazonaws.com/name": app.name},
+            tags={
+                "node.k8s.amazonaws.com/instance_id": node.instance_id or "",
+                "cluster.k8s.amazonaws.com/name": app.name,
+            },
         )  # fmt: skip
         node_thing = estate.served[node.index]
         node_thing.attributes["more"] = [second]
@@ -615,7 +622,8 @@ def _shared(estate: Estate) -> None:
                 attachment_id=estate.ids.new("eni-attach"), attachment_owner=account.id,
             )  # fmt: skip
             estate.add_thing(
-                "instance", instance, account, subnet.vpc.region, interface=interface, instance_type="m6i.large", asg=None,
+                "instance", instance, account, subnet.vpc.region, interface=interface, instance_type="m6i.large",
+                asg=None,
                 tags={"owner": account.team, "app": "guest", "Name": "guest"},
             )  # fmt: skip
             estate.join(app.groups["guest"], interface)
@@ -627,6 +635,7 @@ def _shared(estate: Estate) -> None:
 def _between(estate: Estate, apps: list[App]) -> None:
     """Traffic between applications and VPCs: over the transit gateway, peerings, and from the data centre."""
     chance = estate.random("between")
+    door: str
     doors = {"alb": 443, "nlb": 8443, "pod": 8080, "web": 8080}
     for app in apps:
         caller = next((app.groups[p] for p in ("web", "task", "fn", "batch", "pod") if p in app.groups), None)
@@ -643,8 +652,8 @@ def _between(estate: Estate, apps: list[App]) -> None:
         web = next((a for a in local if "web" in a.groups), None)
         batch = next((a for a in local if "batch" in a.groups), None)
         ledger = f"{legacy_vpc(estate, vpc.account, vpc.region).index}/ledger-{vpc.account.index}/ledger"
-        caller = (web or batch or local[0]).groups
-        source = next(caller[p] for p in ("web", "batch", "task", "pod", "fn") if p in caller)
+        parts = (web or batch or local[0]).groups
+        source = next(parts[p] for p in ("web", "batch", "task", "pod", "fn") if p in parts)
         estate.talk("ledger", source, ledger, 1433, 1.5, up=QUERY, down=ROWS, seconds=25)
         if batch:
             estate.talk("home", batch.groups["batch"], "on-premises", 1521, 1.5, up=QUERY, down=ROWS, seconds=60)
@@ -678,7 +687,7 @@ def _refused(estate: Estate, local: list[App]) -> None:
     if stranger is None:
         return
     caller = next(stranger.groups[part] for part in ("pod", "batch", "task") if part in stranger.groups)
-    nothing = {"up": Size(44, 0.0), "down": Size(0, 0.0), "seconds": 1.0}
+    nothing: dict[str, Any] = {"up": Size(44, 0.0), "down": Size(0, 0.0), "seconds": 1.0}
     if database:
         estate.talk("blocked", caller, database.groups["db"], 22, 0.3, verdict="refused_by_server", **nothing)
     estate.talk("mail", caller, "internet/sites", 25, 0.3, verdict="refused_by_client", **nothing)

@@ -101,14 +101,14 @@ class Records:
 
 def mix(*numbers: Ints | int) -> NDArray[np.uint64]:
     """A hash of the numbers, row by row: the same in every run."""
-    state = np.uint64(0x9E3779B97F4A7C15)
+    state = np.full(1, 0x9E3779B97F4A7C15, np.uint64)
     with np.errstate(over="ignore"):
         for number in numbers:
             state = (state ^ np.asarray(number).astype(np.uint64)) * np.uint64(0xBF58476D1CE4E5B9)
             state = state ^ (state >> np.uint64(29))
             state = state * np.uint64(0x94D049BB133111EB)
             state = state ^ (state >> np.uint64(32))
-    return np.atleast_1d(state)
+    return state
 
 
 def share(seed: int, purpose: int, *numbers: Ints) -> NDArray:
@@ -247,7 +247,7 @@ def _traffic_path(
     tables: Tables, batch: Connections, rows: Ints, point: Ints, interface: Ints, up: NDArray[np.bool_],
     egress: NDArray[np.bool_],
 ) -> Ints:  # fmt: skip
-    """traffic-path of egress records, 0 for none. NAT and transit gateways have no code: they are resources in the VPC."""
+    """traffic-path of egress records, 0 for none. NAT and transit gateways have no code: they are in the VPC (1)."""
     nitro = tables.interface_nitro[interface]
     way = batch.way[rows]
     at_end = np.isin(point, (CLIENT, SERVER))

@@ -12,7 +12,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from flowlake.sandbox.estate import Estate, Sizes
 from flowlake.sandbox.identity import Ids
 from flowlake.sandbox.inventory import Weather
 from flowlake.sandbox.lines import Writer
-from flowlake.sandbox.model import OUTSIDE_NAMES
+from flowlake.sandbox.model import FOREVER, OUTSIDE_NAMES, TagChange, Thing
 from flowlake.sandbox.sightings import STEP, Habits, Records, covered, look
 from flowlake.sandbox.silence import Silence
 from flowlake.sandbox.stories import Story
@@ -310,10 +310,41 @@ def simulate(
     summary.lives = len(emission.tables.endpoint_interface)
     if weather is not None:
         progress("events and sweeps")
-        summary.inventory = asdict(inventory.write(estate, open_store(str(out)), weather))
-        summary.inventory.pop("lost_ids")
+        _see(estate, out, weather, summary)
+    summary.seconds = round(time.monotonic() - began, 1)
+    (out / "truth" / "summary.json").write_text(json.dumps(_told(settings, summary), indent=1) + "\n", encoding="utf-8")
+    return summary
+
+
+def inventory_only(out: Path, settings: Settings, weather: Weather) -> Summary:
+    """Writes what the inventory of the same organisation sees through other weather; its flow logs are as they are."""
+    began = time.monotonic()
+    estate, _ = design(settings)
+    out.mkdir(parents=True, exist_ok=True)
+    summary = Summary(interfaces=len(estate.interfaces))
+    _see(estate, out, weather, summary)
     summary.seconds = round(time.monotonic() - began, 1)
     return summary
+
+
+def _see(estate: Estate, out: Path, weather: Weather, summary: Summary) -> None:
+    delivered = inventory.write(estate, open_store(str(out)), weather)
+    write_sights(out, delivered)
+    summary.inventory = asdict(replace(delivered, sights={}))
+    summary.inventory.pop("sights")
+
+
+def summary_of(summary: Summary) -> dict[str, Any]:
+    """The summary as JSON takes it."""
+    return asdict(summary)
+
+
+def _told(settings: Settings, summary: Summary) -> dict[str, Any]:
+    """What was asked and what came of it, without what differs from run to run."""
+    told = summary_of(summary)
+    for name in ("seconds", "packed_bytes"):
+        told.pop(name)
+    return {"settings": asdict(settings), "summary": told, "hours": [str(hour) for hour in settings.asked()]}
 
 
 def write_world(out: Path, emission: Emission) -> None:
@@ -345,6 +376,7 @@ def write_world(out: Path, emission: Emission) -> None:
         for o in sorted(emission.deliveries.done, key=lambda o: o.number)
     ]  # fmt: skip
     pq.write_table(pa.Table.from_pylist(objects), truth / "objects.parquet", compression="zstd")
+    pq.write_table(pa.Table.from_pylist(_tags(estate), TAGS), truth / "tags.parquet", compression="zstd")
     networks = "".join(f"{cidr},{name}\n" for cidr, name in estate.known_networks)
     (out / "known_networks.csv").write_text("cidr,name\n" + networks, encoding="utf-8")
     edges = [
@@ -352,6 +384,47 @@ def write_world(out: Path, emission: Emission) -> None:
         for n, e in enumerate(estate.edges)
     ]
     (truth / "edges.json").write_text(json.dumps(edges, indent=1), encoding="utf-8")
+
+
+TAGS = pa.schema(
+    [("entity", pa.string()), ("since", pa.int64()), ("until", pa.int64()), ("tags", pa.map_(pa.string(), pa.string()))]
+)
+
+
+def _tags(estate: Estate) -> list[dict[str, Any]]:
+    """One row a thing (by the ARN that an interface's arns name) and stretch of time in which it had these tags."""
+    changes: dict[str, list[TagChange]] = {}
+    for change in sorted(estate.tag_changes, key=lambda change: change.at):
+        changes.setdefault(change.entity, []).append(change)
+    rows = []
+    for thing in estate.things:
+        since, tags = thing.created, thing.tags
+        for change in changes.get(thing.id, []):
+            rows.append(_tag_row(thing, since, change.at, tags))
+            since, tags = change.at, change.tags
+        if tags:
+            rows.append(_tag_row(thing, since, min(thing.deleted, FOREVER), tags))
+    return rows
+
+
+_IDS_AS_ARNS = {
+    "instance": ("ec2", "instance/"), "nat_gateway": ("ec2", "natgateway/"),
+    "transit_gateway_attachment": ("ec2", "transit-gateway-attachment/"), "vpc_endpoint": ("ec2", "vpc-endpoint/"),
+    "file_system": ("elasticfilesystem", "file-system/"),
+}  # fmt: skip
+
+
+def _tag_row(thing: Thing, since: int, until: int, tags: dict[str, str]) -> dict[str, Any]:
+    entity = thing.id
+    if thing.kind in _IDS_AS_ARNS:
+        service, path = _IDS_AS_ARNS[thing.kind]
+        entity = f"arn:aws:{service}:{thing.region}:{thing.account.id}:{path}{thing.id}"
+    return {
+        "entity": entity,
+        "since": since,
+        "until": None if until >= FOREVER else until,
+        "tags": sorted(tags.items()),
+    }
 
 
 def _endpoints(table: Tables) -> pa.Table:
@@ -379,6 +452,22 @@ def _endpoints(table: Tables) -> pa.Table:
         "until": table.members.until + table.zero,
     }
     return pa.table(columns)
+
+
+def write_sights(out: Path, delivered: inventory.Delivered) -> None:
+    """truth/sights.parquet: one row an interface and address that the inventory was told of, and how.
+
+    What is not in it was told by no event that arrived and seen by no sweep. Times are of recording.
+    """
+    rows = [
+        {"interface_id": interface, "address": address or None, **asdict(sight)}
+        for (interface, address), sight in sorted(delivered.sights.items())
+    ]
+    text = pa.string()
+    columns = ("interface_id", "address", "by_event", "by_sweep", "ended_by_event")
+    schema = pa.schema([(name, text) for name in columns])
+    (out / "truth").mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(rows, schema), out / "truth" / "sights.parquet", compression="zstd")
 
 
 def _network(estate: Estate, address: str) -> str | None:

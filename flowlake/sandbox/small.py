@@ -1,4 +1,4 @@
-"""A small estate: two accounts, one region, a few dozen interfaces of all kinds, one hour. For the demo and for tests."""
+"""A small estate, for the demo and for tests: two accounts, one region, some dozens of interfaces, one hour."""
 
 from __future__ import annotations
 

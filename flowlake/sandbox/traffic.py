@@ -6,6 +6,7 @@ A batch is some tens of thousands of connections that begin in one five-minute s
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +66,7 @@ class Source:
         self.tables, self.edges, self.seed = tables, edges, seed
         members = tables.members
 
-        def column(values: list[float], kind: type = np.int64) -> NDArray:
+        def column(values: list[Any], kind: type = np.int64) -> NDArray:
             return np.array(values, kind)
 
         self.weight = column([e.weight for e in edges], np.float64)
@@ -79,8 +80,8 @@ class Source:
         self.seconds = column([e.seconds for e in edges], np.float64)
         self.verdict = column([VERDICTS[e.verdict] for e in edges])
         self.spread_ports = column([e.spread_ports for e in edges])
-        self.up = column([(e.up.median, e.up.spread, e.up.largest) for e in edges], np.float64).T  # type: ignore[list-item]
-        self.down = column([(e.down.median, e.down.spread, e.down.largest) for e in edges], np.float64).T  # type: ignore[list-item]
+        self.up = column([(e.up.median, e.up.spread, e.up.largest) for e in edges], np.float64).T
+        self.down = column([(e.down.median, e.down.spread, e.down.largest) for e in edges], np.float64).T
         self.weight[[n for n, e in enumerate(edges) if e.growth is not None]] = 0
         self._last_hour: int | None = None
         self._share = self.weight / self.weight.sum()
