@@ -7,6 +7,7 @@ COMMANDS = {
     "read": "What is in these flow log objects: records, NODATA, SKIPDATA and rejects.",
     "collect": "The inventory of your AWS accounts, by read-only calls from this machine.",
     "enrich": "Raw flow logs in, published conversations out, for one or more hours.",
+    "whois": "Who held this address at that moment, what it was, and how we know.",
     "tables": "What was published: tables, partitions, runs.",
     "query": "Asks what was published in SQL, with DuckDB, through the catalog.",
     "simulate": "A simulated organisation on disk: flow logs, inventory, and the truth beside them.",

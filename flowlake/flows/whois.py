@@ -1,0 +1,111 @@
+"""Who held an address: every interval of the book around a moment, with what the interface was and how that is known."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from flowlake.flows.book import Book, Claim, InterfaceState, build
+from flowlake.flows.fold import OPEN
+from flowlake.flows.observed import observations
+from flowlake.lake.hours import Hour, as_text, utc
+from flowlake.lake.store import ObjectStore
+
+
+class BadAddress(ValueError):
+    """The text is no address."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """One stretch over which one interface held the address in one state. Moments are epoch milliseconds; until is null where no end is known."""
+
+    claim: Claim
+    state: InterfaceState | None
+    since: int
+    until: int | None
+
+    def as_row(self, at: int | None) -> dict[str, Any]:
+        """For people and machines: times as UTC text, nulls as nulls."""
+        state, claim = self.state, self.claim
+        return {
+            "addr": claim.addr,
+            "vpc_id": claim.vpc_id,
+            "interface_id": claim.interface_id,
+            "from": as_text(utc(self.since / 1000)),
+            "to": as_text(utc(self.until / 1000)) if self.until is not None else None,
+            "known_by": claim.from_source,
+            "ended_by": claim.to_source,
+            "seen_until": as_text(utc(claim.valid_to / 1000)),
+            "primary": claim.is_primary,
+            "answer": _answer(self, at),
+            "type": state.type if state else None,
+            "name": state.name if state else None,
+            "arns": list(state.arns) if state else [],
+            "shared": state.shared if state else False,
+            "account_id": state.account_id if state else None,
+            "account_name": state.account_name if state else None,
+            "subnet_id": state.subnet_id if state else None,
+            "az_id": state.az_id if state else None,
+            "security_group_ids": list(state.security_group_ids)
+            if state and state.security_group_ids is not None
+            else None,
+            "tags": dict(state.tags) if state and state.tags is not None else None,
+            "interface_tags": dict(state.interface_tags) if state and state.interface_tags is not None else None,
+            "description": state.description if state else None,
+        }
+
+
+def _answer(held: Held, at: int | None) -> str | None:
+    """held: surely, then; maybe: after the last sight, with no end known; null where another moment is meant."""
+    if at is None:
+        return None
+    if held.since <= at and at < held.claim.valid_to and (held.until is None or at < held.until):
+        return "held"
+    if (
+        held.claim.open
+        and at >= held.claim.valid_to
+        and held.claim.valid_from <= at
+        and (held.until is None or at < held.until)
+        and held.since <= at
+    ):
+        return "maybe"
+    return None
+
+
+def whois(store: ObjectStore, address: str, at: datetime, now: datetime, vpc_id: str | None = None) -> list[Held]:
+    """All stretches around the moment's hour in which the address was held, oldest first. Raises BadAddress."""
+    try:
+        asked = ipaddress.ip_address(address)
+    except ValueError as error:
+        raise BadAddress(f"'{address}' is no IPv4 or IPv6 address") from error
+    hour = Hour.holding(at.timestamp())
+    _, rows = observations(store, hour, now)
+    return sorted(_stretches(build(rows, hour.starts), asked, vpc_id), key=lambda h: (h.claim.vpc_id, h.since))
+
+
+def _stretches(book: Book, asked: Any, vpc_id: str | None) -> list[Held]:
+    found = []
+    for claim in book.claims:
+        if (vpc_id is None or claim.vpc_id == vpc_id) and _covers(claim.addr, asked):
+            found += _with_states(claim, [s for s in book.states if s.interface_id == claim.interface_id])
+    return found
+
+
+def _covers(held: str, asked: Any) -> bool:
+    try:
+        return asked in ipaddress.ip_network(held)
+    except ValueError:
+        return False
+
+
+def _with_states(claim: Claim, states: list[InterfaceState]) -> list[Held]:
+    ends = OPEN if claim.open else claim.valid_to
+    held = []
+    for state in states:
+        since, until = max(claim.valid_from, state.valid_from), min(ends, state.valid_to)
+        if since < until:
+            held.append(Held(claim, state, since, None if until == OPEN else until))
+    return held or [Held(claim, None, claim.valid_from, None if claim.open else claim.valid_to)]
