@@ -221,6 +221,13 @@ LOOKUPS: dict[tuple[str, str], Lookup] = {
     ),
 }  # fmt: skip
 
+PERMISSIONS = {
+    "ec2:DescribeTags": "What tags are left after a DeleteTags that a value decided.",
+    "lambda:GetFunctionConfiguration": "A function that was made or changed, by its name.",
+    "kafka:DescribeClusterV2": "A streaming cluster that was made or changed, by its ARN.",
+}
+"""IAM actions (and why) that events need beside those of the sweep, which are in permissions.json."""
+
 _NAMES_INTERFACES = ("nat_gateway", "vpc_endpoint", "file_system")
 """Kinds whose rows name interfaces that their owner's events may not: those are fetched too."""
 

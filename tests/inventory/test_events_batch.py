@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
 
+from benchmarks import events as bench
 from flowlake.inventory.accounts import AccountUnreachable
 from flowlake.inventory.aws import Aws
 from flowlake.inventory.batch import Message, handle
@@ -352,6 +353,15 @@ def test_load_balancers_come_with_their_listeners_and_the_missing_one_is_gone(ec
     assert balancers[first]["ports"] == [8080]
     assert balancers[second]["state"] == "absent"
     assert {row["entity_id"] for row in rows_in(store) if row["kind"] == "target_group"} == {group}
+
+
+def test_five_hundred_events_are_one_object_and_a_handful_of_calls():
+    figures = bench.once(bench.events(500))
+    assert (figures["objects_written"], figures["rejected"], figures["failed"]) == (1, 0, 0)
+    # One call for each kind and 200 ids, and one for each load balancer's listeners.
+    by_name = figures["api_calls_by_name"]
+    assert by_name["ec2:DescribeNetworkInterfaces"] <= 3
+    assert sum(by_name.values()) - by_name["elbv2:DescribeListeners"] <= 8
 
 
 # ---- notices of new address ranges ----

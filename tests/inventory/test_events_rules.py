@@ -1,0 +1,91 @@
+"""The tables of rules hold together, and with AWS as botocore knows it: no misspelt call, parameter or kind."""
+
+from __future__ import annotations
+
+import re
+
+import botocore.session
+import pytest
+
+from flowlake.inventory.call_rules import INSTANCE_STATES, RULES
+from flowlake.inventory.fetch import LOOKUPS, PERMISSIONS
+from flowlake.inventory.permissions import permissions
+from flowlake.inventory.rows import ROWS
+from flowlake.lake.observations import kinds
+from tests.samples import REPOSITORY
+
+SESSION = botocore.session.get_session()
+SERVICES = {
+    # CloudTrail's name of a service: botocore's
+    "elasticloadbalancing": ("elbv2", "elb"),
+    "elasticfilesystem": ("efs",),
+    "es": ("opensearch", "es"),
+}
+
+
+def model(service):
+    return SESSION.get_service_model(service)
+
+
+def api_of(lookup):
+    operations = model(lookup.service).operation_names
+    wanted = lookup.operation.replace("_", "").lower()
+    return next(name for name in operations if name.lower() == wanted)
+
+
+@pytest.mark.parametrize("service", sorted({service for service, _ in RULES}))
+def test_every_rule_is_for_a_call_that_exists(service):
+    known = {name for botocores in SERVICES.get(service, (service,)) for name in model(botocores).operation_names}
+    assert {name for rules_service, name in RULES if rules_service == service} <= known
+
+
+def test_cloudtrails_names_of_services_are_botocores_endpoints():
+    for service, botocores in SERVICES.items():
+        assert {model(name).endpoint_prefix for name in botocores} == {service}
+
+
+def test_what_rules_fetch_can_be_looked_up_and_what_they_end_is_a_kind():
+    askable = {kind for kind, _ in LOOKUPS}
+    for rule in RULES.values():
+        assert {kind for kind, _ in rule.fetch} <= askable
+        assert rule.gone is None or rule.gone[0] in kinds()
+    assert {want for wants in INSTANCE_STATES.values() for want in wants} <= LOOKUPS.keys()
+
+
+def test_every_rule_does_something():
+    assert [name for name, rule in RULES.items() if not (rule.says or rule.gone or rule.fetch or rule.fetch_else)] == []
+
+
+def test_lookups_have_rows_and_ask_with_parameters_that_exist():
+    for (kind, _), lookup in LOOKUPS.items():
+        assert kind in ROWS
+        asked = model(lookup.service).operation_model(api_of(lookup)).input_shape.members
+        argument = {"filter": lookup.filters, "services": "services"}.get(lookup.takes, lookup.argument)
+        assert {argument, *lookup.always} <= asked.keys(), lookup.operation
+
+
+def test_lookups_find_their_items_where_the_answer_has_them():
+    for lookup in LOOKUPS.values():
+        shape = model(lookup.service).operation_model(api_of(lookup)).output_shape
+        for step in lookup.result.split(".") if lookup.result else ():
+            shape = shape.members[step.removesuffix("[]")]
+            shape = shape.member if step.endswith("[]") else shape
+        for path in lookup.answers:
+            inner = shape
+            for step in path.split("."):
+                inner = inner.members[step]
+            assert inner.type_name == "string"
+
+
+def test_what_events_may_call_is_in_the_policies():
+    allowed = {permission.api for permission in permissions()} | PERMISSIONS.keys()
+    assert {f"{lookup.service}:{api_of(lookup)}" for lookup in LOOKUPS.values()} <= allowed
+
+
+def test_the_page_names_every_call_and_no_other():
+    page = (
+        (REPOSITORY / "docs/events.md").read_text(encoding="utf-8").split("## The rules")[1].split("## EventBridge")[0]
+    )
+    rows = [line for line in page.splitlines() if line.startswith("| ") and "`" in line]
+    named = {name for line in rows for name in re.findall(r"`([A-Z]\w+)`", line)} - {"CreateFunction20150331"}
+    assert named == {name for _, name in RULES}
