@@ -65,14 +65,11 @@ def gather(objects: Sequence[RawObject], store: ObjectStore, lookup: Lookup, tas
     """Reads objects one after the other, in bounded memory, and sends on what they sum up to."""
     summary = Summary(task.hour, task.window_seconds)
     for item in objects:
-        yield from _read_object(item, store, summary, task)
-        if summary.is_full():
-            yield from _finish(summary, lookup)
-            summary = Summary(task.hour, task.window_seconds)
+        yield from _read_object(item, store, summary, lookup, task)
     yield from _finish(summary, lookup)
 
 
-def _read_object(item: RawObject, store: ObjectStore, summary: Summary, task: Task) -> Iterator[Parcel]:
+def _read_object(item: RawObject, store: ObjectStore, summary: Summary, lookup: Lookup, task: Task) -> Iterator[Parcel]:
     lines, torn = 0, False
     reasons: dict[str, int] = {}
     made = made_at(item.key)
@@ -88,6 +85,9 @@ def _read_object(item: RawObject, store: ObjectStore, summary: Summary, task: Ta
                     rejects = _without_start(block.records.num_rows)
                 elif block.records.num_rows:
                     summary.add(item.source, block.records, block.fields, block.kind == "transit_gateway")
+                    if summary.is_full():
+                        yield from _finish(summary, lookup)
+                        summary.clear()
                 if rejects.num_rows:
                     for reason in rejects["reason"].to_pylist():
                         reasons[reason] = reasons.get(reason, 0) + 1

@@ -159,9 +159,14 @@ class Summary:
     """What one worker made of its objects: filled batch by batch, its memory grows with distinct connections and not with records."""
 
     GROUP_AT = 400_000
+    FULL_AT = 1_500_000
 
     def __init__(self, hour: Hour, window_seconds: int) -> None:
         self.hour, self.window_seconds = hour, window_seconds
+        self.clear()
+
+    def clear(self) -> None:
+        """Begins anew; what was held has been sent on."""
         self.addresses, self.interfaces, self.extras = Texts(), Texts(), Texts()
         self.sources: dict[Source, int] = {}
         self.counts: list[_Counts] = []
@@ -169,15 +174,17 @@ class Summary:
         self.no_traffic: dict[tuple[int, int], list[int]] = {}
         self._parts: list[pa.Table] = []
         self._rows = 0
+        self._group_at = self.GROUP_AT
 
     def is_full(self) -> bool:
-        """Whether the keys have little room left: then this summary is to be sent on, and a new one begun."""
+        """Whether it holds as much as it should: then it is to be sent on and cleared."""
         nearly = 0.9
         return (
             len(self.addresses) > nearly * (1 << _ADDRESS_BITS)
             or len(self.interfaces) > nearly * (1 << _INTERFACE_BITS)
             or len(self.extras) > nearly * (1 << _EXTRA_BITS)
             or len(self.sources) >= 1000
+            or self._rows > self.FULL_AT
         )
 
     def source(self, source: Source) -> int:
@@ -284,14 +291,14 @@ class Summary:
         part = _group(table)
         self._parts.append(part)
         self._rows += part.num_rows
-        if self._rows > self.GROUP_AT and len(self._parts) > 1:
+        if self._rows > self._group_at and len(self._parts) > 1:
             self._regroup()
 
     def _regroup(self) -> None:
         whole = _group(pa.concat_tables(self._parts))
         self._parts, self._rows = [whole], whole.num_rows
         # Where grouping again brings little (all connections differ), do it more rarely.
-        self.GROUP_AT = max(self.GROUP_AT, 2 * whole.num_rows)
+        self._group_at = max(self.GROUP_AT, 2 * whole.num_rows)
 
     def _extra(self, batch: pa.RecordBatch, names: set[str]) -> I64:
         """Code of the batch's rows for all fields that are evidence only, taken together: there are few distinct ones."""
