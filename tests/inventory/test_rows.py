@@ -13,7 +13,7 @@ import pytest
 
 from flowlake.inventory.rows import ROWS, BadItem, Seen, interfaces_of_instance, rows_of
 from flowlake.inventory.seen import moment
-from flowlake.lake.contracts import contract
+from flowlake.lake.contracts import contract, lake_data
 from flowlake.lake.observations import from_lines, kinds, to_lines
 from tests.samples import sample
 
@@ -404,6 +404,7 @@ PROBLEMS = {
 
 def test_every_real_item_ends_as_rows_or_as_a_named_problem() -> None:
     allowed = {column.name for column in contract("observations").columns}
+    details = lake_data("kinds.json")["kinds"]
     rows, problems = Counter[str](), Counter[tuple[str, str]]()
     for name, kind, path in SAMPLES:
         document = json.loads(sample(f"inventory/{name}").read_text(encoding="utf-8"))
@@ -414,6 +415,7 @@ def test_every_real_item_ends_as_rows_or_as_a_named_problem() -> None:
                 problems[(name, str(error))] += 1
                 continue
             assert all(set(row) <= allowed for row in made)
+            assert all(set(detail(row)) <= set(details[kind]["detail"]) for row in made), kind
             assert list(from_lines(to_lines(made))) == made
             rows[kind] += len(made)
     assert sum(rows.values()) > 900
