@@ -1,4 +1,4 @@
-"""The IAM policy that a sweep needs, from permissions.json: every API it calls, why, and nothing else."""
+"""The IAM policy that the inventory needs, from permissions.json: every API it calls, why, and nothing else."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Permission:
 
 @cache
 def permissions() -> tuple[Permission, ...]:
-    """All API calls of the sweep, in the order of the file."""
+    """All API calls of sweeps and of what events lack, in the order of the file."""
     text = (resources.files(__package__) / "permissions.json").read_text(encoding="utf-8")
     return tuple(
         Permission(entry["api"], entry["action"], tuple(entry["kinds"]), entry["why"])

@@ -12,6 +12,7 @@ from flowlake.inventory.describe import KINDS, LISTINGS, ORGANISATION_KINDS, WAL
 from flowlake.inventory.permissions import permissions, policy
 from flowlake.inventory.rows import ROWS
 from tests.inventory.stub_aws import StubSession, error
+from tests.samples import REPOSITORY
 
 ACCOUNT, REGION = "123456789012", "eu-west-1"
 LB = f"arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}:loadbalancer/app"
@@ -309,7 +310,19 @@ def test_the_policy_holds_every_call_of_every_kind_and_no_other() -> None:
     called["regions"] = set(regions.calls)
     allowed = {kind: {entry.api for entry in permissions() if kind in entry.kinds} for kind in called}
     assert called == allowed
-    assert {kind for entry in permissions() for kind in entry.kinds} == set(called)
+    assert {kind for entry in permissions() for kind in entry.kinds} == {*called, "events"}
+
+
+def test_what_events_lack_is_asked_for_by_permitted_calls() -> None:
+    from flowlake.inventory.fetch import LOOKUPS
+
+    session = boto3.session.Session(region_name=REGION, aws_access_key_id="x", aws_secret_access_key="x")
+    asked = {
+        f"{lookup.service}:{session.client(lookup.service).meta.method_to_api_mapping[lookup.operation]}"
+        for lookup in LOOKUPS.values()
+    }
+    swept = {entry.api for entry in permissions() if set(entry.kinds) != {"events"}}
+    assert asked - swept == {entry.api for entry in permissions() if entry.kinds == ("events",)}
 
 
 def test_the_policy_is_read_only_and_says_why() -> None:
@@ -320,3 +333,9 @@ def test_the_policy_is_read_only_and_says_why() -> None:
     only = policy(["interface"], ["arn:aws:iam::*:role/flowlake"])
     assert only["Statement"][0]["Action"] == ["ec2:DescribeNetworkInterfaces"]
     assert only["Statement"][1]["Resource"] == ["arn:aws:iam::*:role/flowlake"]
+
+
+def test_the_page_names_every_permission_with_its_reason() -> None:
+    page = (REPOSITORY / "docs" / "inventory.md").read_text(encoding="utf-8")
+    for entry in permissions():
+        assert f"| `{entry.action}` | {', '.join(entry.kinds)} | {entry.why} |" in page
