@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import BinaryIO
 
+import numpy as np
+
 from flowlake.flows.read.block import Block, reject_text, torn_gzip
 from flowlake.flows.read.envelopes import EnvelopeReader
 from flowlake.flows.read.formats import parse_format
@@ -14,6 +16,7 @@ from flowlake.flows.read.parquet import PARQUET_MAGIC, read_parquet
 from flowlake.flows.read.text import BYTE_ORDER_MARK, LONGEST_LINE, Lines
 
 READ_BYTES = 1 << 18
+LINE_END = ord("\n")
 HEAD_BYTES = 1 << 10  # within which the first character stands
 DEEPEST = 3  # gzip within gzip: CloudWatch zips what it sends, Firehose may zip again what it stores
 
@@ -82,7 +85,7 @@ def _text_blocks(source: Readable, layers: list[Inflated], reader: LineReader, b
                 data += b"\n"
         if data:
             yield from reader.read(Lines(data, number))
-        number += data.count(b"\n")
+        number += int(np.count_nonzero(np.frombuffer(data, np.uint8) == LINE_END))
     words = _torn(layers)
     yield from reader.finish(None if words is None else torn_gzip(words, reject_text(unended)))
 

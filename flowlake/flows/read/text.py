@@ -29,6 +29,7 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 SPACE, COMMA = b" ", b","
 STAMPS = "#stamp"  # the column of the timestamps before the lines
 CACHE_BYTES = 1 << 18
+CSV_BYTES = 1 << 22  # Arrow splits and converts so much at a time; more falls out of the processor's caches
 
 Value = int | str | None
 
@@ -244,14 +245,14 @@ def _split(
     kinds = {name: rules.ARROW_TYPES[FIELD_TYPES[name]] for name in names}
     if not _may_have_hexadecimals(data, layout.separator):
         try:
-            columns, uneven = _csv(data, layout, kinds)
+            columns, uneven = parse_csv(data, layout, kinds)
         except pa.ArrowInvalid:  # a number that is none: it does not say in how many rows
             pass
         else:
             return _check(columns, uneven, None, layout)
     texts = dict.fromkeys(names, rules.ARROW_TYPES["string"])
     try:
-        columns, uneven = _csv(data, layout, texts)
+        columns, uneven = parse_csv(data, layout, texts)
     except pa.ArrowInvalid:
         return _split(data, layout, names, True)
     unreadable = None
@@ -262,7 +263,7 @@ def _split(
     return _check(columns, uneven, unreadable, layout)
 
 
-def _csv(data: bytes, layout: Layout, kinds: Mapping[str, pa.DataType]) -> tuple[dict[str, pa.Array], list[int]]:
+def parse_csv(data: bytes, layout: Layout, kinds: Mapping[str, pa.DataType]) -> tuple[dict[str, pa.Array], list[int]]:
     """The columns by name, and the places of the lines with another number of values."""
     uneven: list[int] = []
 
@@ -273,7 +274,7 @@ def _csv(data: bytes, layout: Layout, kinds: Mapping[str, pa.DataType]) -> tuple
     include = {STAMPS: rules.ARROW_TYPES["string"], **kinds} if layout.stamped else kinds
     table = pacsv.read_csv(
         pa.BufferReader(data),
-        read_options=pacsv.ReadOptions(use_threads=False, block_size=len(data) + 1, column_names=layout.csv_columns),
+        read_options=pacsv.ReadOptions(use_threads=False, block_size=CSV_BYTES, column_names=layout.csv_columns),
         parse_options=pacsv.ParseOptions(
             delimiter=layout.separator.decode(),
             quote_char=False,
@@ -287,6 +288,7 @@ def _csv(data: bytes, layout: Layout, kinds: Mapping[str, pa.DataType]) -> tuple
             include_columns=list(include),
             null_values=[NULL, ""] if layout.separator == COMMA else [NULL],
             strings_can_be_null=True,
+            check_utf8=False,  # tidying saw to it
         ),
     )
     return {name: _one_chunk(table.column(name)) for name in include}, uneven
