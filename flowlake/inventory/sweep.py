@@ -4,8 +4,9 @@
     if result.continuation: …send it to go on from there
 
 Rows go out in objects of some thousand, as pages come in; memory does not grow with the account. A kind that was listed
-to its end gets a row of state complete, which lets the address book take absence for deletion; a kind that failed gets
-none, and is named in the result and in the sweep's marker, so that coverage can show a stale inventory.
+to its end gets a row of state complete, which lets the address book take absence for deletion. A kind that failed gets
+none (nor do tags, whose absence proves nothing), and is named in the result and in the sweep's marker, so that coverage
+can show a stale inventory.
 
 The marker (places.sweep_marker) is one small JSON object, written when all kinds have been tried:
 
@@ -34,6 +35,10 @@ from flowlake.lake.observations import COMPLETE, SWEEP, Row, to_lines
 
 ROWS_AN_OBJECT = 5_000
 EVERYTHING = "*"
+
+ABSENCE_SAYS_NOTHING = {"tags"}
+"""Kinds without a row of state complete: the tagging API lags behind what events told meanwhile, leaves out what was
+never tagged, and lists what lost its last tag with an empty set. It gives sights, and no proof of absence."""
 
 _MESSAGE_CHARACTERS = 300
 _RESTARTS = 2
@@ -306,13 +311,15 @@ class _Run:
             return
         now = self.clock()
         started = self.task.kind_started_at or as_text(now)
-        seen = Seen(
-            now, now, SWEEP, "Sweep", self.task.sweep_id, self.task.account_id, self.task.region, from_text(started)
-        )
-        region = None if self.task.region == GLOBAL else self.task.region
-        self._put(seen.row(kind, EVERYTHING, COMPLETE, region=region), now)
+        if kind not in ABSENCE_SAYS_NOTHING:
+            self._put(self._complete_row(kind, now, started), now)
         done = Finished(started, as_text(now), self.task.kind_items)
         self._next_kind(finished={**self.task.finished, kind: done})
+
+    def _complete_row(self, kind: str, now: datetime, started: str) -> Row:
+        task = self.task
+        seen = Seen(now, now, SWEEP, "Sweep", task.sweep_id, task.account_id, task.region, from_text(started))
+        return seen.row(kind, EVERYTHING, COMPLETE, region=None if task.region == GLOBAL else task.region)
 
     def _fail(self, kind: str, error: Exception) -> None:
         self._next_kind(failures=(*self.task.failures, _failure(kind, error)))

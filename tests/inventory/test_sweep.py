@@ -239,6 +239,15 @@ def test_only_the_tags_to_keep_are_kept() -> None:
     assert [row["tags"] for row in written.rows() if row["state"] == "present"] == [{"owner": "a"}]
 
 
+def test_tags_are_sights_and_their_absence_proves_nothing() -> None:
+    mappings = [{"ResourceARN": f"arn:aws:sqs:{REGION}:{ACCOUNT}:q", "Tags": []}]
+    answers = {("resourcegroupstaggingapi", "get_resources"): {"ResourceTagMappingList": mappings}}
+    result, written = swept(answers, ("tags",))
+    assert [(row["state"], row["tags"]) for row in written.rows()] == [("present", {})]
+    assert result.complete == ("tags",)
+    assert "tags" in written.marker()["kinds"]
+
+
 def test_a_task_names_kinds_that_there_are() -> None:
     assert new_task(ACCOUNT, REGION, NOON).kinds == KINDS
     with pytest.raises(BadTask, match="no kind is called toaster"):
