@@ -42,6 +42,8 @@ DEEPEST = 3  # envelopes within envelopes
 BLANK = re.compile(r"[ \t\r\n\0\ufeff]*")
 NEXT_DOCUMENT = re.compile(r'\n|\{\s*"message')
 LINE_END = re.compile("\n")
+# A message of Firehose without escapes, and the blank behind it: all of them are, and this is ten times as fast.
+SIMPLE_MESSAGE = re.compile(r'\{"message":[ ]?"([^"\\\x00-\x1f]*)"\}([ \t\r\n]*)')
 LONGEST_PATTERN = 64
 LONGEST_SHOWN = 2 * LONGEST_LINE
 # How much of a document the parser may leave unread and still have failed for want of more (a cut escape or word).
@@ -258,6 +260,9 @@ def documents(source: Readable) -> Iterator[tuple[int, Any]]:
             number, line = text.number, text.take_until(LINE_END)
             yield number, _bytes(line)
             continue
+        if simple := text.simple_messages():
+            yield from simple
+            continue
         try:
             document, end = decoder.raw_decode(text.content, text.place)
         except (ValueError, RecursionError) as error:
@@ -315,6 +320,16 @@ class _Text:
             self.advance(found.end() if found else self.place)
             if self.place < len(self.content) or not self.more():
                 return
+
+    def simple_messages(self) -> list[tuple[int, Any]]:
+        """The messages from here on that need no JSON parser, as documents."""
+        found: list[tuple[int, Any]] = []
+        match = SIMPLE_MESSAGE.match
+        while message := match(self.content, self.place):
+            found.append((self.number, {"message": message[1]}))
+            self.number += message[2].count("\n")
+            self.place = message.end()
+        return found
 
     def take_until(self, pattern: re.Pattern[str]) -> str:
         """What comes before the pattern is found again behind this place; of very much only the begin."""

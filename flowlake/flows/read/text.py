@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
@@ -462,6 +463,7 @@ def values_of(tokens: Mapping[str, str], names: Sequence[str], assumed: bool = F
 # What a line says about the layout.
 
 
+@lru_cache(maxsize=256)  # some tools repeat the header before every record
 def header_layout(text: str) -> Layout | None:
     """The layout that a tidy header line names, None where the line is none. A header may carry a timestamp too."""
     separator = "," if "," in text else " "
