@@ -220,7 +220,7 @@ class Summed(Protocol):
 def attribute(worker: Summed, world: World) -> pa.Table:
     """Sums with both ends attributed, leg, position, roles and evidence; one row is still one sum.
 
-    Columns: source, reporter, position, leg, action, protocol, window, srcport, dstport, the measures, for src_ and dst_: who, state, high, low,
+    Columns: source, reporter, position, outward (between the ends: what left the interface), leg, action, protocol, window, srcport, dstport, the measures, for src_ and dst_: who, state, high, low,
     how, scope, label (service or network); client_is_src (1, 0, or -1 unknown), roles_by, doubts, duplicate (another flow log was
     chosen), path (traffic-path on egress, else 0), next_hop, next_hop_type, reject_reason, encryption.
     """
@@ -240,19 +240,21 @@ def attribute(worker: Summed, world: World) -> pa.Table:
     transit = np.array(worker.transit or [False])[col["source"]]
     own = worker.own & ~transit
     packet_addresses = extras.is_true("has_packet_addresses")
+    # Records without an interface id tell a direction, but not whose they are.
+    named = own & (reporter >= 0)
 
     high, low = worker.high, worker.low
     side = {
         "src": (
             high[col["pkt_src"]],
             low[col["pkt_src"]],
-            own & sends,
+            named & sends,
             _vpc_of(world, vpc, transit, extras, "tgw_src_vpc_id"),
         ),
         "dst": (
             high[col["pkt_dst"]],
             low[col["pkt_dst"]],
-            own & receives,
+            named & receives,
             _vpc_of(world, vpc, transit, extras, "tgw_dst_vpc_id"),
         ),
     }
@@ -286,12 +288,13 @@ def attribute(worker: Summed, world: World) -> pa.Table:
             f"{name}_high": h,
             f"{name}_low": lo,
             f"{name}_how": how,
-            f"{name}_scope": np.where(who >= 0, NOBODY, np.where(is_public(h, lo), NOBODY, scope)).astype(np.int32),
+            f"{name}_scope": np.where(who >= 0, NOBODY, scope).astype(np.int32),
             f"{name}_label": pa.DictionaryArray.from_arrays(
                 pa.array(label, mask=label < 0), pa.array(labels, pa.string())
             ),
         }
     leg, position = _leg_and_position(col, own, sends, receives, forwards, transit, packet_addresses, columns)
+    position[(reporter < 0) & (forwards == 0)] = UNSAID_POSITION
     unsaid = position == UNSAID_POSITION
     stranger = ~own & (reporter >= len(lookup.interfaces)) & (forwards == 0)
     doubts[unsaid | stranger] |= UNSURE
@@ -300,6 +303,7 @@ def attribute(worker: Summed, world: World) -> pa.Table:
         "source": _global(col["source"], worker.sources, hints.sources),
         "reporter": reporter,
         "position": position,
+        "outward": (position == BETWEEN) & sends,
         "leg": leg,
         "duplicate": _duplicate(hints, reporter, col, worker.sources),
         "client_is_src": client_is_src,
@@ -492,8 +496,8 @@ def fold_client_ports(world: World, rows: pa.Table) -> pa.Table:
     keep = client_is_src < 0
     for name in ("src", "dst"):
         high, low = rows[f"{name}_high"].to_numpy(), rows[f"{name}_low"].to_numpy()
-        unresolved = (rows[f"{name}_who"].to_numpy() < 0) & ~is_public(high, low)
-        keep |= unresolved
+        in_vpc = rows[f"{name}_scope"].to_numpy() >= 0
+        keep |= (rows[f"{name}_who"].to_numpy() < 0) & (in_vpc | ~is_public(high, low))
         if len(hints.attested.keys):
             scope = rows[f"{name}_scope"].to_numpy().astype(np.int64)
             who = rows[f"{name}_who"].to_numpy()

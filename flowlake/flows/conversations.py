@@ -157,8 +157,9 @@ def _receiver_first(
         & (low_src != NOT_LOGGED)
         & ((low_src & LOSSY) > 0)
     )
+    both_known = (rows["src_who"] >= 0) & (rows["dst_who"] >= 0)
     rivals = np.flatnonzero(
-        both_lossy & ((position == RECEIVER) | (position == SENDER)) & (rows["src_who"] >= 0) & (rows["dst_who"] >= 0)
+        both_lossy & ((position == RECEIVER) | (position == SENDER)) & both_known & ~rows["duplicate"]
     )
     if len(rivals):
         pair = rows["src_who"][rivals].astype(np.int64) << 32 | rows["dst_who"][rivals]
@@ -193,7 +194,8 @@ def _nearest(rows: Mapping[str, npt.NDArray], between: Bools, world: World) -> B
     penalty = np.where(reporter >= 0, hints.penalty[np.where(reporter >= 0, reporter, 0)], NOT_LOGGED).astype(np.int64)
     nat = rows["leg"][at] == NAT_INSIDE
     distance = np.where(near_dst, 0, np.where(nat, 1, np.where(near_src, 2, 3))).astype(np.int64)
-    rank = distance << 48 | penalty << 40 | (reporter.astype(np.int64) + 1)
+    # Of an appliance that takes packets in and gives them back by one interface, what it gave back.
+    rank = distance << 48 | penalty << 40 | (reporter.astype(np.int64) + 1) << 1 | ~rows["outward"][at]
     src = mix(rows["src_who"][at], rows["src_high"][at], rows["src_low"][at])
     dst = mix(rows["dst_who"][at], rows["dst_high"][at], rows["dst_low"][at], salt=1)
     _, group = np.unique(src ^ dst * np.uint64(3), return_inverse=True)

@@ -40,8 +40,9 @@ Bools = npt.NDArray[np.bool_]
 PUBLIC_SCOPE = -2
 """Scope of addresses that mean the same from every VPC."""
 
-SKIPPED, REJECTED, NOT_ALL, GAPS = 8, 4, 2, 1
-"""What a reporter lacks for 'its flow log covered the hour'; added up, the least is the most complete. Zero is complete."""
+NO_ACCEPTS, SKIPPED, REJECTED, NOT_ALL, GAPS = 16, 8, 4, 2, 1
+"""What a reporter lacks for 'its flow log covered the hour'; added up, the least is the most complete. Zero is complete.
+NO_ACCEPTS: it logs refusals only, so its silence says nothing of accepted traffic."""
 
 NOT_LOGGED = 255
 
@@ -64,8 +65,8 @@ class Worker:
 def examine(summary: Summary, lookup: Lookup) -> Worker:
     """Settles each sum's direction, and whether its own side is the interface itself or traffic it forwards.
 
-    direction is the record's flow-direction; else by the interface's primary address in the book; else by the one address that all of
-    the interface's sums have in common; else it stays unsaid.
+    direction is the record's flow-direction; else by the interface's primary address in the book; else by its other addresses there (IPv6
+    shows itself, where IPv4 shows the primary); else by the one address that all of the interface's sums have in common; else it stays unsaid.
     """
     sums = summary.sums()
     texts = summary.addresses.list()
@@ -87,6 +88,13 @@ def examine(summary: Summary, lookup: Lookup) -> Worker:
             sends = has & (high[col["src"]] == p_high) & (low[col["src"]] == p_low)
             receives = has & (high[col["dst"]] == p_high) & (low[col["dst"]] == p_low)
             direction = np.where(sends, EGRESS, np.where(receives, INGRESS, direction)).astype(np.int8)
+            rest = np.flatnonzero(known & (direction == UNSAID))
+            if len(rest):
+                sends, receives = (
+                    _holds(lookup, code[rest], high[at], low[at]) for at in (col["src"][rest], col["dst"][rest])
+                )
+                said = np.where(sends, EGRESS, np.where(receives, INGRESS, UNSAID))
+                direction[rest] = np.where(sends & receives, UNSAID, said)
         still = np.flatnonzero((direction == UNSAID) & (col["interface"] != NULL))
         if len(still):
             direction[still] = _by_common_address(col["interface"][still], col["src"][still], col["dst"][still])
@@ -97,6 +105,24 @@ def examine(summary: Summary, lookup: Lookup) -> Worker:
     local_pkt = np.where(sends, col["pkt_src"], col["pkt_dst"]).astype(np.int64)
     own = _own(lookup, interface, forwards, high, low, col["interface"], local, local_pkt)
     return Worker(summary, sums, high, low, interface, forwards, local, local_pkt, own & (direction != UNSAID))
+
+
+def _holds(lookup: Lookup, interface: I32, high: U64, low: U64) -> Bools:
+    """Whether the book ever gives the address, or a prefix that holds it, to the interface."""
+    vpc = lookup.interface_vpc[interface]
+    begin, end = lookup.claims.find(vpc.astype(np.int64), high, low)
+    held = np.zeros(len(interface), dtype=np.bool_)
+    for k in range(int((end - begin).max(initial=0))):
+        row = np.flatnonzero(begin + k < end)
+        held[row] |= lookup.claim_interface[begin[row] + k] == interface[row]
+    asked = np.flatnonzero(~held & np.isin(vpc, list(lookup.prefixes)))
+    wanted = zip(vpc[asked].tolist(), high[asked].tolist(), low[asked].tolist(), interface[asked].tolist(), strict=True)
+    answers: dict[tuple[int, int, int, int], bool] = {}
+    for at, key in zip(asked.tolist(), wanted, strict=True):
+        if key not in answers:
+            answers[key] = any(claim[0] == key[3] for claim in lookup.prefix_claims(key[0], key[1] << 64 | key[2]))
+        held[at] = answers[key]
+    return held
 
 
 def _by_common_address(interface: npt.NDArray, src: npt.NDArray, dst: npt.NDArray) -> npt.NDArray[np.int8]:
@@ -502,7 +528,7 @@ def _choose_flow_logs(
         ]
         rejects = [s for s in candidates if kinds[s] in ("ALL", "REJECT") or kinds[s] is None]
         accept, reject = (min(some, key=rank) if some else NOBODY for some in (accepts, rejects))
-        penalty = lacks.get(accept, NOT_ALL) | (lacks.get(reject, 0) if reject != accept else 0)
+        penalty = lacks.get(accept, NO_ACCEPTS) | (lacks.get(reject, 0) if reject != accept else 0)
         proved = (
             kinds[accept] in ("ALL", "ACCEPT") and kinds[reject] in ("ALL", "REJECT")
             if NOBODY not in (accept, reject)

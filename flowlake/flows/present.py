@@ -16,8 +16,8 @@ import pyarrow as pa
 from flowlake.flows.addresses import is_rfc1918
 from flowlake.flows.attribute import AWS_SERVICE, HOWS, LEGS, NETWORK, PUBLIC, World
 from flowlake.flows.book import Book, InterfaceState
-from flowlake.flows.conversations import Endpoints, Grouped, conversation_ids, endpoint_digests
-from flowlake.flows.evidence import NOT_LOGGED
+from flowlake.flows.conversations import LOSSY, Endpoints, Grouped, conversation_ids, endpoint_digests
+from flowlake.flows.evidence import GAPS, NOT_LOGGED
 from flowlake.flows.roles import ROLES_BY, UNKNOWN
 from flowlake.flows.routes import Router, path_rules
 from flowlake.flows.schemas import arrow_schema
@@ -319,7 +319,7 @@ def _lossy_reporters(grouped: Grouped, world: World) -> npt.NDArray:
     if not len(flat) or not len(world.hints.penalty):
         return np.zeros(len(offsets) - 1, dtype=np.bool_)
     penalty = world.hints.penalty[flat]
-    lossy = np.concatenate([[0], np.cumsum((penalty & ~np.uint8(2) > 0) & (penalty != NOT_LOGGED))])
+    lossy = np.concatenate([[0], np.cumsum((penalty & np.uint8(LOSSY | GAPS) > 0) & (penalty != NOT_LOGGED))])
     result: npt.NDArray = lossy[offsets[1:]] > lossy[offsets[:-1]]
     return result
 

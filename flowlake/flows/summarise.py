@@ -217,7 +217,9 @@ class Summary:
             counts.stray_records += int(np.count_nonzero(stray))
             counts.stray_bytes += int(amounts[stray].sum())
         if not bool(data.all()):
-            self._no_traffic(at, counts, batch, names, here & ~data, status, starts, ends)
+            # What was lost in an interval that reaches into the hour may have begun in it.
+            reaching = (starts < self.hour.ends) & (ends > self.hour.starts)
+            self._no_traffic(at, counts, batch, names, here & ~data, reaching & ~data, status, starts, ends)
         keep = here & data
         if not bool(keep.all()):
             if not bool(keep.any()):
@@ -357,12 +359,15 @@ class Summary:
         counts: _Counts,
         batch: pa.RecordBatch,
         names: set[str],
-        wanted: npt.NDArray,
+        here: npt.NDArray,
+        reaching: npt.NDArray,
         status: I64,
         starts: I64,
         ends: I64,
     ) -> None:
-        rows = np.flatnonzero(wanted)
+        counts.nodata += int(np.count_nonzero(here & (status == _NODATA)))
+        counts.skipdata += int(np.count_nonzero(here & (status == _SKIPDATA)))
+        rows = np.flatnonzero(here | reaching)
         if not len(rows):
             return
         interfaces = (
@@ -370,8 +375,6 @@ class Summary:
             if "interface_id" in names
             else np.zeros(len(status), dtype=np.int64)
         )
-        counts.nodata += int(np.count_nonzero(status[rows] == _NODATA))
-        counts.skipdata += int(np.count_nonzero(status[rows] == _SKIPDATA))
         for row in rows.tolist():
             seen = self.no_traffic.setdefault((at, int(interfaces[row])), [0, 0, 0])
             seen[0 if status[row] == _NODATA else 1] += 1

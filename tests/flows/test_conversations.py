@@ -1,0 +1,715 @@
+"""One reporter for each pair and direction, every byte once a leg; worked cases with the arithmetic in view."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.flows.worked import (
+    FLAGS,
+    PACKETS,
+    PLAIN,
+    TRANSIT,
+    Answer,
+    attached,
+    eni,
+    flow_log,
+    lines,
+    peering,
+    run,
+    steady,
+    vpc,
+)
+from tests.flows.worked import HOUR as TEN
+
+VPC = vpc("vpc-1", "10.0.0.0/16")
+A, B = eni("eni-a", "10.0.0.1"), eni("eni-b", "10.0.0.2")
+BYTES = ("client_interface_id", "server_interface_id", "server_port", "action", "leg", "uploaded", "downloaded")
+
+
+def told(answer: Answer) -> list[tuple]:
+    return answer.show("window_start", *BYTES, "reporter", "flags")
+
+
+# --- two reporters of one pair ---------------------------------------------------------------------------------------
+
+
+def test_two_reporters_with_different_intervals_and_skew_count_once_by_the_receiver() -> None:
+    """eni-a reports every 60 s, eni-b every 600 s with a clock 60 s ahead; both know all. Truth: 300 up, 3000 down."""
+    fast = lines(
+        PLAIN,
+        """
+        eni-a 10.0.0.1 10.0.0.2 50000 443 6  100 10:01:00 10:01:59 ACCEPT OK
+        eni-a 10.0.0.1 10.0.0.2 50000 443 6  200 10:06:00 10:06:59 ACCEPT OK
+        eni-a 10.0.0.2 10.0.0.1 443 50000 6 1000 10:01:00 10:01:59 ACCEPT OK
+        eni-a 10.0.0.2 10.0.0.1 443 50000 6 2000 10:06:00 10:06:59 ACCEPT OK
+        """,
+    )
+    slow = lines(
+        PLAIN,
+        """
+        eni-b 10.0.0.1 10.0.0.2 50000 443 6  300 10:02:00 10:07:59 ACCEPT OK
+        eni-b 10.0.0.2 10.0.0.1 443 50000 6 3000 10:02:00 10:07:59 ACCEPT OK
+        """,
+    )
+    answer = run(
+        steady(VPC, A, B, flow_log("fl-fast", interval=60), flow_log("fl-slow")), {"fl-fast": fast, "fl-slow": slow}
+    )
+    # Up goes by its receiver eni-b, whole to the window of 10:02; down by its receiver eni-a: 1000 to 10:00, 2000 to 10:05.
+    assert told(answer) == [
+        ("10:00:00", "eni-a", "eni-b", 443, "ACCEPT", "direct", 300, 1000, ["eni-a", "eni-b"], []),
+        ("10:05:00", "eni-a", "eni-b", 443, "ACCEPT", "direct", 0, 2000, ["eni-a"], []),
+    ]
+    assert answer.fates == {"counted": 300 + 3000, "other_reporter": 300 + 3000}
+    assert answer.show("window_start", "also_reported_by") == [
+        ("10:00:00", ["eni-a", "eni-b"]),
+        ("10:05:00", ["eni-a"]),
+    ]
+
+
+def test_skipdata_on_the_receiver_makes_the_sender_count_for_the_whole_hour() -> None:
+    """The receiver eni-b lost records in one interval only; its other records are not mixed with eni-a's."""
+    a = lines(
+        PLAIN,
+        """
+        eni-a 10.0.0.1 10.0.0.2 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK
+        eni-a 10.0.0.1 10.0.0.2 50000 443 6 200 10:31:00 10:31:59 ACCEPT OK
+        """,
+    )
+    b = lines(
+        PLAIN,
+        """
+        eni-b 10.0.0.1 10.0.0.2 50000 443 6 200 10:31:00 10:31:59 ACCEPT OK
+        eni-b - - - - - - 10:01:00 10:01:59 - SKIPDATA
+        """,
+    )
+    answer = run(steady(VPC, A, B, flow_log("fl-a"), flow_log("fl-b")), {"fl-a": a, "fl-b": b})
+    assert told(answer) == [
+        ("10:00:00", "eni-a", "eni-b", 443, "ACCEPT", "direct", 100, 0, ["eni-a"], []),
+        ("10:30:00", "eni-a", "eni-b", 443, "ACCEPT", "direct", 200, 0, ["eni-a"], []),
+    ]
+    assert answer.fates == {"counted": 300, "other_reporter": 200}
+    assert answer.coverage["fl-b"]["skipdata"] == 1
+    assert answer.coverage["fl-b"]["records"] == 1
+
+
+def test_skipdata_that_reaches_into_the_hour_spoils_the_receiver_in_this_hour_too() -> None:
+    """The lost interval 09:55 to 10:05 may hide records that begin at 10:01; the line itself is the hour before's to count."""
+    a = lines(PLAIN, "eni-a 10.0.0.1 10.0.0.2 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK")
+    b = lines(
+        PLAIN,
+        """
+        eni-b - - - - - - 09:55:00 10:05:00 - SKIPDATA
+        eni-b 10.0.0.3 10.0.0.2 50000 443 6 7 10:07:00 10:07:59 ACCEPT OK
+        """,
+    )
+    answer = run(steady(VPC, A, B, flow_log("fl-a"), flow_log("fl-b")), {"fl-a": a, "fl-b": b})
+    assert answer.show("uploaded", "reporter") == [(100, ["eni-a"]), (7, ["eni-b"])]
+    assert answer.coverage["fl-b"]["skipdata"] == 0
+
+
+def test_a_torn_object_makes_the_other_end_count() -> None:
+    a = lines(PLAIN, "eni-a 10.0.0.1 10.0.0.2 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK")
+    b = lines(
+        PLAIN,
+        """
+        eni-b 10.0.0.1 10.0.0.2 50000 443 6 60 10:01:00 10:01:29 ACCEPT OK
+        eni-b 10.0.0.1 10.0.0.2 50000 443 6 40 10:01:30 10:01:59 ACCEPT OK
+        """,
+    )
+    import gzip
+
+    whole = gzip.compress(b.encode())
+    torn = whole[:-20]  # the checksum and the last records
+    answer = run(steady(VPC, A, B, flow_log("fl-a"), flow_log("fl-b")), {"fl-a": a, "fl-b": torn})
+    assert answer.show("uploaded", "reporter") == [(100, ["eni-a"])]
+    assert answer.coverage["fl-b"]["objects_torn"] == 1
+    assert answer.coverage["fl-b"]["rejects_by_reason"] == [("torn_gzip", 1)]
+
+
+def test_a_line_that_could_not_be_read_spoils_its_flow_log() -> None:
+    """One reject on the receiver's side: whatever it said, it may have been of this pair."""
+    a = lines(PLAIN, "eni-a 10.0.0.1 10.0.0.2 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK")
+    b = lines(
+        PLAIN,
+        """
+        eni-b 10.0.0.1 10.0.0.2 50000 443 6 70 10:01:00 10:01:59 ACCEPT OK
+        eni-b 10.0.0.1 10.0.0.2 50000 443 6 30 10:01:00 10:01:59 PERHAPS OK
+        """,
+    )
+    answer = run(steady(VPC, A, B, flow_log("fl-a"), flow_log("fl-b")), {"fl-a": a, "fl-b": b})
+    assert answer.show("uploaded", "reporter") == [(100, ["eni-a"])]
+    assert answer.coverage["fl-b"]["rejects_by_reason"] == [("bad_action", 1)]
+    assert [(r["flow_log_id"], r["line"], r["reason"]) for r in answer.rejects] == [("fl-b", 3, "bad_action")]
+
+
+def test_both_lost_records_the_one_that_holds_more_bytes_counts_alone() -> None:
+    lost = "- - - - - - 10:20:00 10:29:59 - SKIPDATA"
+    a = lines(PLAIN, f"eni-a 10.0.0.1 10.0.0.2 50000 443 6 90 10:01:00 10:01:59 ACCEPT OK\neni-a {lost}")
+    b = lines(PLAIN, f"eni-b 10.0.0.1 10.0.0.2 50000 443 6 50 10:01:00 10:01:59 ACCEPT OK\neni-b {lost}")
+    answer = run(steady(VPC, A, B, flow_log("fl-a"), flow_log("fl-b")), {"fl-a": a, "fl-b": b})
+    assert answer.show("uploaded", "reporter", "flags") == [(90, ["eni-a"], ["partial_reporter"])]
+    assert answer.fates == {"counted": 90, "other_reporter": 50}
+
+
+def test_both_lost_records_duplicates_do_not_sway_the_choice() -> None:
+    """eni-b's 50 bytes came by two flow logs; 2 * 50 > 90, but it holds 50."""
+    lost = "- - - - - - 10:20:00 10:29:59 - SKIPDATA"
+    a = lines(PLAIN, f"eni-a 10.0.0.1 10.0.0.2 50000 443 6 90 10:01:00 10:01:59 ACCEPT OK\neni-a {lost}")
+    b = lines(PLAIN, f"eni-b 10.0.0.1 10.0.0.2 50000 443 6 50 10:01:00 10:01:59 ACCEPT OK\neni-b {lost}")
+    inventory = steady(VPC, A, B, flow_log("fl-a"), flow_log("fl-b"), flow_log("fl-subnet"))
+    answer = run(inventory, {"fl-a": a, "fl-b": b, "fl-subnet": b})
+    assert answer.show("uploaded", "reporter") == [(90, ["eni-a"])]
+    assert answer.fates == {"counted": 90, "other_reporter": 50, "duplicate": 50}
+
+
+def test_sum_over_two_hours_is_the_truth_though_records_straddle_them() -> None:
+    """The sender's clock is 30 s behind and its interval 60 s; the receiver's is 600 s. Truth: 100 + 200 + 400.
+
+    By the receiver, the hour's last record begins at 10:55 and holds all that was sent until 11:04. The sender's records of it lie in both hours.
+    """
+    a = lines(
+        PLAIN,
+        """
+        eni-a 10.0.0.1 10.0.0.2 50000 443 6 100 10:54:30 10:55:29 ACCEPT OK
+        eni-a 10.0.0.1 10.0.0.2 50000 443 6 200 10:59:40 11:00:39 ACCEPT OK
+        eni-a 10.0.0.1 10.0.0.2 50000 443 6 400 11:03:30 11:04:29 ACCEPT OK
+        """,
+    )
+    b = lines(PLAIN, "eni-b 10.0.0.1 10.0.0.2 50000 443 6 700 10:55:00 11:04:59 ACCEPT OK")
+    inventory = steady(VPC, A, B, flow_log("fl-a", interval=60), flow_log("fl-b"))
+    # fl-b says in the next hour that eni-b had no traffic, so that it is known to report then.
+    quiet = lines(PLAIN, "\n".join(f"eni-b - - - - - - 11:{m}5:00 11:{m}9:59 - NODATA" for m in range(6)))
+    logs = {"fl-a": a, "fl-b": [b, quiet]}
+    ten = run(inventory, logs)
+    eleven = run(inventory, logs, hour=TEN.plus(1), previous=ten.penalties())
+    assert ten.show("uploaded", "reporter") == [(700, ["eni-b"])]
+    assert eleven.rows == []
+    # Each hour names what it set aside (100 + 200, then 400) and what was not its own.
+    assert (ten.fates, eleven.fates) == ({"counted": 700, "other_reporter": 300}, {"other_reporter": 400})
+    assert [answer.coverage["fl-a"]["stray_bytes"] for answer in (ten, eleven)] == [400, 300]
+    assert eleven.coverage["fl-a"]["handover_pairs"] == 0
+
+
+def test_a_changed_choice_between_hours_is_counted_as_a_handover() -> None:
+    a = lines(PLAIN, "eni-a 10.0.0.1 10.0.0.2 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK")
+    b = lines(PLAIN, "eni-b 10.0.0.1 10.0.0.2 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK")
+    inventory = steady(VPC, A, B, flow_log("fl-a"), flow_log("fl-b"))
+    # In the hour before eni-b had SKIPDATA (8): then the sender was chosen, now the receiver is.
+    answer = run(inventory, {"fl-a": a, "fl-b": b}, previous={"eni-a": 0, "eni-b": 8})
+    assert answer.coverage["fl-b"]["handover_pairs"] == 1
+    steady_answer = run(inventory, {"fl-a": a, "fl-b": b}, previous={"eni-a": 8, "eni-b": 0})
+    assert steady_answer.coverage["fl-b"]["handover_pairs"] == 0
+
+
+def test_a_pair_is_told_by_interface_though_one_reporter_cannot_see_the_secondary_address() -> None:
+    """eni-b answers on its secondary 10.0.0.20. Its own v2 records show the primary; eni-a's show what it spoke to."""
+    b = eni("eni-b", "10.0.0.2", "10.0.0.20")
+    logs_a = lines(
+        PLAIN,
+        """
+        eni-a 10.0.0.1 10.0.0.20 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK
+        eni-a 10.0.0.20 10.0.0.1 443 50000 6 900 10:01:00 10:01:59 ACCEPT OK
+        """,
+    )
+    logs_b = lines(
+        PLAIN,
+        """
+        eni-b 10.0.0.1 10.0.0.2 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK
+        eni-b 10.0.0.2 10.0.0.1 443 50000 6 900 10:01:00 10:01:59 ACCEPT OK
+        """,
+    )
+    inventory = steady(VPC, A, b, flow_log("fl-a"), flow_log("fl-b"))
+    answer = run(inventory, {"fl-a": logs_a, "fl-b": logs_b})
+    assert answer.fates == {"counted": 1000, "other_reporter": 1000}
+    assert sum(row["uploaded"] for row in answer.rows) == 100
+    assert sum(row["downloaded"] for row in answer.rows) == 900
+    # With packet addresses both see the secondary one: one row.
+    logs_b = lines(
+        PACKETS,
+        """
+        eni-b 10.0.0.1 10.0.0.2 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK 10.0.0.1 10.0.0.20
+        eni-b 10.0.0.2 10.0.0.1 443 50000 6 900 10:01:00 10:01:59 ACCEPT OK 10.0.0.20 10.0.0.1
+        """,
+    )
+    answer = run(inventory, {"fl-a": logs_a, "fl-b": logs_b})
+    assert answer.show("server_addr", *BYTES) == [("10.0.0.20", "eni-a", "eni-b", 443, "ACCEPT", "direct", 100, 900)]
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_it_does_not_matter_which_worker_read_what(together: bool) -> None:
+    a = lines(PLAIN, "eni-a 10.0.0.1 10.0.0.2 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK")
+    b = lines(PLAIN, "eni-b 10.0.0.1 10.0.0.2 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK")
+    inventory = steady(VPC, A, B, flow_log("fl-a"), flow_log("fl-b"))
+    answer = run(inventory, {"fl-a": a, "fl-b": b}, together=together)
+    assert told(answer) == [("10:00:00", "eni-a", "eni-b", 443, "ACCEPT", "direct", 100, 0, ["eni-b"], [])]
+    assert answer.show("also_reported_by") == [(["eni-a"],)]
+
+
+# --- NAT -------------------------------------------------------------------------------------------------------------
+
+NAT = eni("eni-nat", "10.0.9.9", subnet="subnet-9", interface_type="nat_gateway")
+WORLD = "93.184.216.34"
+
+
+def test_nat_seen_by_client_inside_and_outside_counts_once_and_keeps_outside_apart() -> None:
+    """One download of 5000 bytes by 300: the client, the gateway's inside and its outside (with packet addresses) all report it."""
+    client = lines(
+        PACKETS,
+        f"""
+        eni-a 10.0.0.1 {WORLD} 50000 443 6  300 10:01:00 10:01:59 ACCEPT OK 10.0.0.1 {WORLD}
+        eni-a {WORLD} 10.0.0.1 443 50000 6 5000 10:01:00 10:01:59 ACCEPT OK {WORLD} 10.0.0.1
+        """,
+    )
+    gateway = lines(
+        PACKETS,
+        f"""
+        eni-nat 10.0.0.1 10.0.9.9 50000 443 6  300 10:01:00 10:01:59 ACCEPT OK 10.0.0.1 {WORLD}
+        eni-nat 10.0.9.9 {WORLD} 61000 443 6  300 10:01:00 10:01:59 ACCEPT OK 10.0.9.9 {WORLD}
+        eni-nat {WORLD} 10.0.9.9 443 61000 6 5000 10:01:00 10:01:59 ACCEPT OK {WORLD} 10.0.9.9
+        eni-nat 10.0.9.9 10.0.0.1 443 50000 6 5000 10:01:00 10:01:59 ACCEPT OK {WORLD} 10.0.0.1
+        """,
+    )
+    inventory = steady(VPC, A, NAT, flow_log("fl-1"))
+    answer = run(inventory, {"fl-1": [client, gateway]})
+    shown = answer.show(
+        "client_interface_id",
+        "server_addr",
+        "leg",
+        "uploaded",
+        "downloaded",
+        "reporter",
+        "path_via",
+        "path_by_id",
+        "path_source",
+    )
+    assert shown == [
+        ("eni-a", WORLD, "nat_inside", 300, 5000, ["eni-a"], "nat_gateway", "eni-nat", "nat_interface"),
+        ("eni-nat", WORLD, "nat_outside", 300, 5000, ["eni-nat"], None, None, None),
+    ]
+    assert answer.fates == {"counted": 5300, "other_reporter": 5300, "nat_outside": 5300}
+
+
+def test_nat_without_a_logged_client_counts_the_gateways_inside() -> None:
+    gateway = lines(
+        PACKETS,
+        f"""
+        eni-nat 10.0.0.1 10.0.9.9 50000 443 6  300 10:01:00 10:01:59 ACCEPT OK 10.0.0.1 {WORLD}
+        eni-nat 10.0.9.9 {WORLD} 61000 443 6  300 10:01:00 10:01:59 ACCEPT OK 10.0.9.9 {WORLD}
+        eni-nat {WORLD} 10.0.9.9 443 61000 6 5000 10:01:00 10:01:59 ACCEPT OK {WORLD} 10.0.9.9
+        eni-nat 10.0.9.9 10.0.0.1 443 50000 6 5000 10:01:00 10:01:59 ACCEPT OK {WORLD} 10.0.0.1
+        """,
+    )
+    answer = run(steady(VPC, A, NAT, flow_log("fl-1")), {"fl-1": gateway})
+    assert answer.show("client_interface_id", "client_attribution", "leg", "uploaded", "downloaded", "reporter") == [
+        ("eni-a", "interval", "nat_inside", 300, 5000, ["eni-nat"]),
+        ("eni-nat", "interface", "nat_outside", 300, 5000, ["eni-nat"]),
+    ]
+    assert answer.fates == {"counted": 5300, "nat_outside": 5300}
+
+
+def test_nat_in_the_default_format_shows_only_that_the_client_used_it() -> None:
+    """v2 hides the far end on the inside: what is counted is the client's own record, or, unlogged, the client with the gateway."""
+    client = lines(
+        PLAIN,
+        f"""
+        eni-a 10.0.0.1 {WORLD} 50000 443 6  300 10:01:00 10:01:59 ACCEPT OK
+        eni-a {WORLD} 10.0.0.1 443 50000 6 5000 10:01:00 10:01:59 ACCEPT OK
+        """,
+    )
+    gateway = lines(
+        PLAIN,
+        f"""
+        eni-nat 10.0.0.1 10.0.9.9 50000 443 6  300 10:01:00 10:01:59 ACCEPT OK
+        eni-nat 10.0.9.9 {WORLD} 61000 443 6  300 10:01:00 10:01:59 ACCEPT OK
+        eni-nat {WORLD} 10.0.9.9 443 61000 6 5000 10:01:00 10:01:59 ACCEPT OK
+        eni-nat 10.0.9.9 10.0.0.1 443 50000 6 5000 10:01:00 10:01:59 ACCEPT OK
+        """,
+    )
+    inventory = steady(VPC, A, NAT, flow_log("fl-1"))
+    both = run(inventory, {"fl-1": [client, gateway]})
+    assert both.fates == {"counted": 5300, "other_reporter": 5300, "nat_outside": 5300}
+    assert both.show("client_interface_id", "server_addr", "uploaded", "downloaded", leg="direct") == [
+        ("eni-a", WORLD, 300, 5000)
+    ]
+    alone = run(inventory, {"fl-1": gateway})
+    assert alone.fates == {"counted": 5300, "nat_outside": 5300}
+    assert alone.show("client_interface_id", "server_addr", "uploaded", "downloaded", leg="nat_inside") == [
+        ("eni-a", "10.0.9.9", 300, 5000)
+    ]
+
+
+def test_regional_nat_gateway_reports_under_its_resource_id() -> None:
+    """interface-id is '-', resource-id holds the gateway: its inside counts where the client is not logged."""
+    format_ = PACKETS + " resource-id"
+    gateway = lines(
+        format_,
+        f"""
+        - 10.0.0.1 10.0.9.9 50000 443 6  300 10:01:00 10:01:59 ACCEPT OK 10.0.0.1 {WORLD} nat-0abc
+        - 10.0.9.9 {WORLD} 61000 443 6  300 10:01:00 10:01:59 ACCEPT OK 10.0.9.9 {WORLD} nat-0abc
+        """,
+    )
+    answer = run(steady(VPC, A, flow_log("fl-1")), {"fl-1": gateway})
+    assert answer.show("client_addr", "server_addr", "leg", "uploaded", "reporter") == [
+        ("10.0.0.1", WORLD, "nat_inside", 300, ["nat-0abc"]),
+        ("10.0.9.9", WORLD, "nat_outside", 300, ["nat-0abc"]),
+    ]
+
+
+# --- transit gateway and appliances ----------------------------------------------------------------------------------
+
+VPC2 = vpc("vpc-2", "10.2.0.0/16")
+FAR = eni("eni-far", "10.2.0.7", vpc="vpc-2", subnet="subnet-2")
+HOP1 = eni("eni-tgw1", "10.0.8.8", subnet="subnet-8", interface_type="transit_gateway")
+HOP2 = eni("eni-tgw2", "10.2.8.8", vpc="vpc-2", subnet="subnet-28", interface_type="transit_gateway")
+ESTATE = (
+    VPC,
+    VPC2,
+    A,
+    FAR,
+    HOP1,
+    HOP2,
+    attached("vpc-1"),
+    attached("vpc-2"),
+    flow_log("fl-1"),
+    flow_log("fl-2"),
+    flow_log("fl-hop"),
+)
+FROM_A = lines(PACKETS, "eni-a 10.0.0.1 10.2.0.7 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK 10.0.0.1 10.2.0.7")
+AT_FAR = lines(PACKETS, "eni-far 10.0.0.1 10.2.0.7 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK 10.0.0.1 10.2.0.7")
+AT_HOPS = lines(
+    PACKETS,
+    """
+    eni-tgw1 10.0.0.1 10.0.8.8 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK 10.0.0.1 10.2.0.7
+    eni-tgw2 10.2.8.8 10.2.0.7 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK 10.0.0.1 10.2.0.7
+    """,
+)
+LEGS = ("leg", "client_interface_id", "server_interface_id", "uploaded", "reporter", "path_via")
+
+
+def test_transit_gateway_hops_are_published_apart_where_an_end_is_logged() -> None:
+    both = run(steady(*ESTATE), {"fl-1": FROM_A, "fl-2": AT_FAR, "fl-hop": AT_HOPS})
+    # 100 by the receiver, 100 set aside from the sender, 100 at each of two hops.
+    assert both.fates == {"counted": 100, "other_reporter": 100, "hop": 200}
+    assert both.show(*LEGS) == [
+        ("direct", "eni-a", "eni-far", 100, ["eni-far"], "transit_gateway"),
+        ("hop", "eni-a", "eni-far", 200, ["eni-tgw1", "eni-tgw2"], "transit_gateway"),
+    ]
+    one = run(steady(*ESTATE), {"fl-1": FROM_A, "fl-hop": AT_HOPS})
+    assert one.fates == {"counted": 100, "hop": 200}
+    assert one.show(*LEGS, leg="direct") == [("direct", "eni-a", "eni-far", 100, ["eni-a"], "transit_gateway")]
+
+
+def test_where_no_end_is_logged_the_hop_nearest_to_the_receiver_counts() -> None:
+    answer = run(steady(*ESTATE), {"fl-hop": AT_HOPS})
+    assert answer.fates == {"counted": 100, "hop": 100}
+    assert answer.show(*LEGS) == [
+        ("direct", "eni-a", "eni-far", 100, ["eni-tgw2"], "transit_gateway"),
+        ("hop", "eni-a", "eni-far", 100, ["eni-tgw1"], "transit_gateway"),
+    ]
+
+
+def test_transit_gateway_flow_logs_are_hops_too() -> None:
+    """v6: one record at each attachment. They count where nothing else saw the traffic, once."""
+    at_gateway = lines(
+        TRANSIT,
+        """
+        TransitGateway tgw-attach-vpc-1 vpc-1 vpc-2 10.0.0.1 10.2.0.7 50000 443 6 100 10:01:00 10:01:59 OK ingress
+        TransitGateway tgw-attach-vpc-2 vpc-1 vpc-2 10.0.0.1 10.2.0.7 50000 443 6 100 10:01:00 10:01:59 OK egress
+        """,
+    )
+    alone = run(steady(*ESTATE), {"fl-hop": at_gateway})
+    assert alone.fates == {"counted": 100, "hop": 100}
+    assert alone.show("client_interface_id", "server_interface_id", "uploaded", leg="direct") == [
+        ("eni-a", "eni-far", 100)
+    ]
+    beside = run(steady(*ESTATE), {"fl-1": FROM_A, "fl-hop": at_gateway})
+    assert beside.fates == {"counted": 100, "hop": 200}
+
+
+def test_an_appliance_that_sees_the_same_packets_in_and_out_counts_them_once() -> None:
+    """A firewall endpoint takes packets in and gives them back by the same interface; no end is logged: 100 bytes, not 200."""
+    wall = eni("eni-wall", "10.0.7.7", subnet="subnet-7", interface_type="gateway_load_balancer_endpoint")
+    seen = lines(
+        PACKETS + " flow-direction",
+        """
+        eni-wall 10.0.0.1 10.0.7.7 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK 10.0.0.1 10.0.0.2 ingress
+        eni-wall 10.0.7.7 10.0.0.2 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK 10.0.0.1 10.0.0.2 egress
+        """,
+    )
+    answer = run(steady(VPC, A, B, wall, flow_log("fl-1")), {"fl-1": seen})
+    assert answer.fates == {"counted": 100, "hop": 100}
+    assert answer.show("leg", "uploaded") == [("direct", 100), ("hop", 100)]
+
+
+def test_geneve_is_a_hop_whoever_reports_it() -> None:
+    balancer = eni("eni-gwlb", "10.0.6.6", subnet="subnet-6", interface_type="gateway_load_balancer")
+    appliance = eni("eni-fw", "10.0.6.7", subnet="subnet-6")
+    seen = lines(
+        PLAIN,
+        """
+        eni-gwlb 10.0.6.6 10.0.6.7 60123 6081 17 1100 10:01:00 10:01:59 ACCEPT OK
+        eni-fw   10.0.6.6 10.0.6.7 60123 6081 17 1100 10:01:00 10:01:59 ACCEPT OK
+        """,
+    )
+    answer = run(steady(VPC, balancer, appliance, flow_log("fl-1")), {"fl-1": seen})
+    assert answer.fates == {"hop": 2200}
+    assert {row["leg"] for row in answer.rows} == {"hop"}
+
+
+# --- several flow logs of one interface ------------------------------------------------------------------------------
+
+
+def test_vpc_and_subnet_flow_logs_at_once_count_once_and_the_rest_is_named() -> None:
+    """Both logs are whole; one is chosen for the interface (the one with more records), the other's 1000 bytes are duplicates."""
+    same = """
+        eni-a 10.0.0.1 93.184.216.34 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK
+        eni-a 93.184.216.34 10.0.0.1 443 50000 6 900 10:01:00 10:01:59 ACCEPT OK
+        """
+    split = """
+        eni-a 10.0.0.1 93.184.216.34 50000 443 6 60 10:01:00 10:01:29 ACCEPT OK
+        eni-a 10.0.0.1 93.184.216.34 50000 443 6 40 10:01:30 10:01:59 ACCEPT OK
+        eni-a 93.184.216.34 10.0.0.1 443 50000 6 900 10:01:00 10:01:59 ACCEPT OK
+        """
+    inventory = steady(VPC, A, flow_log("fl-vpc"), flow_log("fl-subnet", interval=60))
+    answer = run(inventory, {"fl-vpc": lines(PLAIN, same), "fl-subnet": lines(PLAIN, split)})
+    assert told(answer) == [("10:00:00", "eni-a", None, 443, "ACCEPT", "direct", 100, 900, ["eni-a"], [])]
+    assert answer.show("records") == [(3,)]
+    assert (answer.coverage["fl-vpc"]["duplicate_bytes"], answer.coverage["fl-subnet"]["duplicate_bytes"]) == (1000, 0)
+    assert (answer.coverage["fl-vpc"]["counted_bytes"], answer.coverage["fl-subnet"]["counted_bytes"]) == (0, 1000)
+
+
+def test_of_several_flow_logs_the_one_without_losses_is_chosen() -> None:
+    record = "eni-a 10.0.0.1 93.184.216.34 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK"
+    more = "eni-a 10.0.0.1 93.184.216.34 50001 443 6 10 10:02:00 10:02:59 ACCEPT OK\neni-a - - - - - - 10:20:00 10:29:59 - SKIPDATA"
+    inventory = steady(VPC, A, flow_log("fl-vpc"), flow_log("fl-subnet"))
+    answer = run(inventory, {"fl-vpc": lines(PLAIN, record), "fl-subnet": lines(PLAIN, f"{record}\n{more}")})
+    assert answer.show("uploaded", "flags") == [(100, [])]
+    assert answer.fates == {"counted": 100, "duplicate": 110}
+
+
+def test_accept_only_and_reject_only_logs_of_one_interface_are_one_whole_reporter() -> None:
+    """eni-b by two logs is as good as one of all traffic: as the receiver it is chosen before eni-a."""
+    accepts = lines(PLAIN, "eni-b 10.0.0.1 10.0.0.2 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK")
+    rejects = lines(PLAIN, "eni-b 10.0.0.1 10.0.0.2 50001 23 6 40 10:01:00 10:01:59 REJECT OK")
+    sender = lines(
+        PLAIN,
+        """
+        eni-a 10.0.0.1 10.0.0.2 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK
+        eni-a 10.0.0.1 10.0.0.2 50001 23 6 40 10:01:00 10:01:59 ACCEPT OK
+        """,
+    )
+    inventory = steady(VPC, A, B, flow_log("fl-all"), flow_log("fl-acc", "ACCEPT"), flow_log("fl-rej", "REJECT"))
+    answer = run(inventory, {"fl-all": sender, "fl-acc": accepts, "fl-rej": rejects})
+    assert told(answer) == [
+        ("10:00:00", "eni-a", "eni-b", 23, "REJECT", "direct", 40, 0, ["eni-b"], []),
+        ("10:00:00", "eni-a", "eni-b", 443, "ACCEPT", "direct", 100, 0, ["eni-b"], []),
+    ]
+    assert answer.fates == {"counted": 140, "other_reporter": 140}
+
+
+def test_accept_only_at_the_receiver_and_all_at_the_sender_counts_the_sender() -> None:
+    sender = lines(
+        PLAIN,
+        """
+        eni-a 10.0.0.1 10.0.0.2 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK
+        eni-a 10.0.0.1 10.0.0.2 50001 23 6 40 10:01:00 10:01:59 ACCEPT OK
+        """,
+    )
+    receiver = lines(PLAIN, "eni-b 10.0.0.1 10.0.0.2 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK")
+    answer = run(
+        steady(VPC, A, B, flow_log("fl-all"), flow_log("fl-acc", "ACCEPT")), {"fl-all": sender, "fl-acc": receiver}
+    )
+    # That port 23 was refused nobody saw who logs refusals: it left eni-a, and that is all that is known.
+    assert answer.show("server_port", "action", "uploaded", "reporter") == [
+        (23, "ACCEPT", 40, ["eni-a"]),
+        (443, "ACCEPT", 100, ["eni-a"]),
+    ]
+
+
+# --- refused ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_the_sender_logs_as_reject_never_arrived_and_counts() -> None:
+    sender = lines(PLAIN, "eni-a 10.0.0.1 10.0.0.2 50000 443 6 100 10:01:00 10:01:59 REJECT OK")
+    receiver = lines(PLAIN, "eni-b 10.0.0.1 10.0.0.2 50001 443 6 70 10:01:00 10:01:59 ACCEPT OK")
+    answer = run(steady(VPC, A, B, flow_log("fl-a"), flow_log("fl-b")), {"fl-a": sender, "fl-b": receiver})
+    assert answer.show("action", "uploaded", "reporter") == [("ACCEPT", 70, ["eni-b"]), ("REJECT", 100, ["eni-a"])]
+
+
+def test_accepted_by_the_sender_and_rejected_by_the_receiver_is_one_attempt_rejected() -> None:
+    sender = lines(PLAIN, "eni-a 10.0.0.1 10.0.0.2 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK")
+    receiver = lines(PLAIN, "eni-b 10.0.0.1 10.0.0.2 50000 443 6 100 10:01:00 10:01:59 REJECT OK")
+    answer = run(steady(VPC, A, B, flow_log("fl-a"), flow_log("fl-b")), {"fl-a": sender, "fl-b": receiver})
+    assert answer.show("action", "uploaded", "reporter") == [("REJECT", 100, ["eni-b"])]
+    assert answer.fates == {"counted": 100, "other_reporter": 100}
+
+
+@pytest.mark.parametrize("sender_type", ["ALL", "ACCEPT"])
+@pytest.mark.parametrize("together", [True, False])
+def test_reject_only_log_at_the_receiver_turns_the_senders_accept_into_one_rejected_attempt(
+    sender_type: str, together: bool
+) -> None:
+    """eni-b logs only refusals: it can't say what arrived. The sender's records count, those refused on arrival as REJECT."""
+    sender = lines(
+        PLAIN,
+        """
+        eni-a 10.0.0.1 10.0.0.2 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK
+        eni-a 10.0.0.1 10.0.0.2 50001 443 6  40 10:01:00 10:01:59 ACCEPT OK
+        """,
+    )
+    receiver = lines(PLAIN, "eni-b 10.0.0.1 10.0.0.2 50001 443 6 40 10:01:00 10:01:59 REJECT OK")
+    inventory = steady(VPC, A, B, flow_log("fl-a", sender_type), flow_log("fl-rej", "REJECT"))
+    answer = run(inventory, {"fl-a": sender, "fl-rej": receiver}, together=together)
+    assert answer.show("action", "uploaded", "reporter", "also_reported_by") == [
+        ("ACCEPT", 100, ["eni-a"], []),
+        ("REJECT", 40, ["eni-a"], ["eni-b"]),
+    ]
+    assert answer.fates == {"counted": 140, "other_reporter": 40}
+
+
+def test_without_inventory_of_flow_logs_one_that_showed_only_rejects_does_not_outweigh_one_that_showed_accepts() -> (
+    None
+):
+    sender = lines(PLAIN, "eni-a 10.0.0.1 10.0.0.2 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK")
+    receiver = lines(PLAIN, "eni-b 10.0.0.9 10.0.0.2 50001 22 6 40 10:01:00 10:01:59 REJECT OK")
+    answer = run(steady(VPC, A, B), {"fl-a": sender, "fl-rej": receiver})
+    assert answer.show("action", "uploaded", "reporter", server_interface_id="eni-b") == [
+        ("ACCEPT", 100, ["eni-a"]),
+        ("REJECT", 40, ["eni-b"]),
+    ]
+
+
+def test_reject_reason_is_remarked() -> None:
+    seen = lines(
+        PLAIN + " reject-reason", "eni-a 93.184.216.34 10.0.0.1 50000 443 6 60 10:01:00 10:01:59 REJECT OK BPA"
+    )
+    answer = run(steady(VPC, A, flow_log("fl-1")), {"fl-1": seen})
+    assert answer.show("action", "uploaded", "flags") == [("REJECT", 60, ["reject_reason:BPA"])]
+
+
+# --- what only one side or nobody knows ------------------------------------------------------------------------------
+
+
+def test_one_sided_records_are_conversations_of_one_direction() -> None:
+    """Only what arrived at eni-a from the world is there: nothing is made up for the way back."""
+    seen = lines(PLAIN, "eni-a 93.184.216.34 10.0.0.1 50000 443 6 60 10:01:00 10:01:59 ACCEPT OK")
+    answer = run(steady(VPC, A, flow_log("fl-1")), {"fl-1": seen})
+    assert answer.show("client_addr", "server_interface_id", "uploaded", "downloaded", "records") == [
+        ("93.184.216.34", "eni-a", 60, 0, 1)
+    ]
+
+
+def test_a_stranger_with_direction_counts_like_any_other_reporter() -> None:
+    """eni-new is not in the inventory; its records say their VPC and direction, and attest its address for eni-a's records."""
+    format_ = PACKETS + " flow-direction account-id vpc-id subnet-id az-id"
+    known = lines(PLAIN, "eni-a 10.0.0.1 10.0.0.50 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK")
+    new = lines(
+        format_,
+        """
+        eni-new 10.0.0.1 10.0.0.50 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK 10.0.0.1 10.0.0.50 ingress 222222222222 vpc-1 subnet-5 use1-az5
+        """,
+    )
+    answer = run(steady(VPC, A, flow_log("fl-a"), flow_log("fl-b")), {"fl-a": known, "fl-b": new})
+    columns = (
+        "server_interface_id",
+        "server_account_id",
+        "server_vpc_id",
+        "server_subnet_id",
+        "server_az_id",
+        "server_attribution",
+    )
+    assert answer.show(*columns, "uploaded", "reporter", "also_reported_by") == [
+        ("eni-new", "222222222222", "vpc-1", "subnet-5", "use1-az5", "interface", 100, ["eni-new"], ["eni-a"])
+    ]
+    assert answer.coverage["fl-b"]["unattributed_records"] == 1
+    assert answer.coverage["fl-b"]["possibly_doubled_bytes"] == 0
+
+
+def test_a_stranger_in_the_default_format_is_placed_by_the_address_all_its_records_share() -> None:
+    """v2 says no direction. 10.0.0.50 is in both records, the others in one: it is eni-new's own."""
+    new = lines(
+        PLAIN,
+        """
+        eni-new 10.0.0.1 10.0.0.50 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK
+        eni-new 10.0.0.50 93.184.216.34 50001 443 6 70 10:01:00 10:01:59 ACCEPT OK
+        """,
+    )
+    answer = run(steady(VPC, flow_log("fl-b")), {"fl-b": new})
+    assert answer.show("client_interface_id", "client_addr", "server_interface_id", "server_addr", "uploaded") == [
+        (None, "10.0.0.1", "eni-new", "10.0.0.50", 100),
+        ("eni-new", "10.0.0.50", None, "93.184.216.34", 70),
+    ]
+
+
+def test_a_stranger_whose_own_side_cannot_be_told_says_that_it_may_be_counted_twice() -> None:
+    """One pair of addresses only: either may be eni-new's own. Nobody is named, the bytes are there, and the doubt with them."""
+    new = lines(PLAIN, "eni-new 10.0.0.50 10.0.0.51 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK")
+    answer = run(steady(VPC, flow_log("fl-b")), {"fl-b": new})
+    assert answer.show("client_interface_id", "server_interface_id", "uploaded", "flags") == [
+        (None, None, 100, ["possibly_doubled"])
+    ]
+    assert answer.coverage["fl-b"]["possibly_doubled_bytes"] == 100
+
+
+def test_records_without_an_interface_name_nobody_and_say_so() -> None:
+    """interface-id is '-' and there is no resource-id: direction is known, but not whose records they are."""
+    format_ = PLAIN + " flow-direction"
+    seen = lines(format_, "- 10.0.0.50 93.184.216.34 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK egress")
+    answer = run(steady(VPC, flow_log("fl-b")), {"fl-b": seen})
+    assert answer.show("client_attribution", "server_attribution", "uploaded", "flags") == [
+        ("none", "public", 100, ["possibly_doubled"])
+    ]
+    assert answer.coverage["fl-b"]["unattributed_records"] == 1
+
+
+def test_contested_ipv6_end_is_still_counted_once() -> None:
+    """2600:1f18::5 belonged to eni-x until 10:01:30 and to eni-y from then on. The receiver's record and the sender's are the same 100 bytes,
+    though the sender's can't tell whom it reached."""
+    from tests.flows.worked import event, gone
+
+    six = vpc("vpc-1", "10.0.0.0/16", "2600:1f18::/56")
+    sender = eni("eni-a", "10.0.0.1", "2600:1f18::1")
+    old, new = eni("eni-x", "10.0.0.8", "2600:1f18::5"), eni("eni-y", "10.0.0.9", "2600:1f18::5")
+    inventory = [
+        *steady(six, sender, flow_log("fl-1")),
+        event("09:10", old),
+        gone("10:01:30", "eni-x"),
+        event("10:01:31", new),
+    ]
+    seen = lines(
+        PLAIN,
+        """
+        eni-a 2600:1f18::1 2600:1f18::5 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK
+        eni-x 2600:1f18::1 2600:1f18::5 50000 443 6  60 10:01:00 10:01:29 ACCEPT OK
+        eni-y 2600:1f18::1 2600:1f18::5 50000 443 6  40 10:01:31 10:01:59 ACCEPT OK
+        """,
+    )
+    answer = run(inventory, {"fl-1": seen})
+    assert answer.fates == {"counted": 100, "other_reporter": 100}
+    assert answer.show("server_interface_id", "uploaded", "reporter") == [
+        ("eni-x", 60, ["eni-x"]),
+        ("eni-y", 40, ["eni-y"]),
+    ]
+
+
+def test_peered_ends_are_one_pair() -> None:
+    inventory = steady(VPC, VPC2, A, FAR, peering("vpc-1", "vpc-2"), flow_log("fl-1"), flow_log("fl-2"))
+    answer = run(inventory, {"fl-1": FROM_A, "fl-2": AT_FAR})
+    assert answer.show("client_interface_id", "server_interface_id", "uploaded", "reporter", "path_left_vpc") == [
+        ("eni-a", "eni-far", 100, ["eni-far"], True)
+    ]
+
+
+def test_connections_opened_are_those_of_the_client() -> None:
+    seen = lines(
+        FLAGS,
+        """
+        eni-a 93.184.216.34 10.0.0.1 50000 443 6 60 10:01:00 10:01:59 ACCEPT OK 2
+        eni-a 93.184.216.34 10.0.0.1 50001 443 6 60 10:01:00 10:01:59 ACCEPT OK 3
+        eni-a 10.0.0.1 93.184.216.34 443 50000 6 90 10:01:00 10:01:59 ACCEPT OK 18
+        eni-a 93.184.216.34 10.0.0.1 50000 443 6 60 10:02:00 10:02:59 ACCEPT OK 0
+        """,
+    )
+    answer = run(steady(VPC, A, flow_log("fl-1")), {"fl-1": seen})
+    # SYN (2) and SYN with FIN (3) open; SYN-ACK (18) answers; 0 goes on.
+    assert answer.show("uploaded", "downloaded", "connections_opened", "roles_by") == [(180, 90, 2, "handshake")]
