@@ -13,6 +13,7 @@ import pytest
 
 from flowlake.inventory.rows import ROWS, BadItem, Seen, interfaces_of_instance, rows_of
 from flowlake.inventory.seen import moment
+from flowlake.inventory.sweep import interface_type_of
 from flowlake.lake.contracts import contract, lake_data
 from flowlake.lake.observations import from_lines, kinds, to_lines
 from tests.samples import sample
@@ -310,6 +311,8 @@ SAMPLES = [
     ("cartography/ec2-vpcs.json", "vpc", "TEST_VPCS"),
     ("custodian/describe-subnets.json", "subnet", "Subnets"),
     ("pybatfish-us-east-2/Subnets.json", "subnet", "Subnets"),
+    ("cartography/ec2-subnets.json", "subnet", "DESCRIBE_SUBNETS"),
+    ("cartography/ec2-subnets.json", "vpc", "DESCRIBE_VPCS.Vpcs"),
     ("custodian/describe-route-tables.json", "route_table", "RouteTables"),
     ("pybatfish-us-east-2/RouteTables.json", "route_table", "RouteTables"),
     ("cartography/ec2-route_tables.json", "route_table", "DESCRIBE_ROUTE_TABLES.RouteTables"),
@@ -420,3 +423,77 @@ def test_every_real_item_ends_as_rows_or_as_a_named_problem() -> None:
             rows[kind] += len(made)
     assert sum(rows.values()) > 900
     assert problems == PROBLEMS
+
+
+# Files without items of a kind of ours, and why.
+LEFT_OUT = {
+    "custodian/dax-describe-clusters.json": "not described: interfaces name their cluster",
+    "custodian/dms-describe-replication-instances.json": "not described: interfaces tell the service",
+    "custodian/ds-describe-directories.json": "not described: interfaces name their directory",
+    "custodian/efs-describe-mount-targets.json": "parts of file systems: see the test of its own",
+    "custodian/elasticache-describe-replication-groups.json": "groups of cache clusters, which name theirs",
+    "custodian/fsx-describe-file-systems.json": "not described",
+    "custodian/get-managed-prefix-list-entries.json": "part of a prefix list",
+    "custodian/mq-describe-broker.json": "not described: interfaces name their broker",
+    "custodian/network-firewall-describe-firewall.json": "not described: its endpoints are VPC endpoints",
+    "custodian/describe-transit-gateways.json": "told by attachments and route tables",
+    "pybatfish-us-east-2/TransitGateways.json": "told by attachments and route tables",
+    "pybatfish-us-east-2/TransitGatewayPropagations.json": "part of a transit gateway route table",
+    "pybatfish-us-east-2/TransitGatewayStaticRoutes.json": "part of a transit gateway route table",
+    "pybatfish-us-east-2/AvailabilityZones.json": "told by subnets",
+    "pybatfish-us-east-2/Addresses.json": "empty",
+    "pybatfish-us-east-2/NatGateways.json": "empty",
+    "pybatfish-us-east-2/RdsInstances.json": "empty",
+    "pybatfish-us-east-2/VpcEndpoints.json": "empty",
+    "pybatfish-us-east-2/VpcPeeringConnections.json": "empty",
+    "pybatfish-us-east-2/VpnGateways.json": "empty",
+    "custodian/workspaces-describe-workspaces.json": "not described",
+    "terraform-state/eks-msk-tgw-eu-west-2.json": "another shape: see the test of its own",
+    "terraform-state/govcloud-snapshot-2023-04-20.json": "another shape: see the test of its own",
+    "terraform-state/govcloud-snapshot-2023-04-22.json": "another shape: see the test of its own",
+}
+
+
+def test_no_real_file_is_forgotten() -> None:
+    folder = sample("inventory")
+    files = {str(file.relative_to(folder)) for file in folder.rglob("*.json")}
+    assert files == {name for name, _, _ in SAMPLES} | set(LEFT_OUT)
+
+
+def test_real_mount_targets_make_file_systems() -> None:
+    targets = json.loads(sample("inventory/custodian/efs-describe-mount-targets.json").read_text())["MountTargets"]
+    for target in targets:
+        item = {"FileSystemId": target["FileSystemId"], "OwnerId": target["OwnerId"], "MountTargets": [target]}
+        row = one("file_system", item)
+        assert row["state"] == "present"
+        assert row["interface_ids"] == [target["NetworkInterfaceId"]]
+        assert row["addresses"] == [target["IpAddress"]]
+
+
+@pytest.mark.parametrize(
+    "name", ["eks-msk-tgw-eu-west-2", "govcloud-snapshot-2023-04-20", "govcloud-snapshot-2023-04-22"]
+)
+def test_no_interface_of_a_real_account_is_unclassified(name: str) -> None:
+    """Terraform's own keys, brought into the shape of EC2's answer; it exports neither requester nor owner."""
+    for state in json.loads(sample(f"inventory/terraform-state/{name}.json").read_text()):
+        instance = next((entry.get("instance") for entry in state["attachment"] or []), None)
+        item = {
+            "NetworkInterfaceId": state["id"],
+            "VpcId": "vpc-0",
+            "SubnetId": state["subnet_id"],
+            "OwnerId": state["owner_id"],
+            "PrivateIpAddress": state["private_ip"],
+            "PrivateIpAddresses": [
+                {"PrivateIpAddress": address, "Primary": address == state["private_ip"]}
+                for address in state["private_ips"]
+            ],
+            "InterfaceType": state["interface_type"],
+            "Description": state["description"],
+            "TagSet": [{"Key": key, "Value": value} for key, value in (state["tags"] or {}).items()],
+            **({"Attachment": {"InstanceId": instance, "AttachmentId": "eni-attach-0"}} if instance else {}),
+        }
+        row = one("interface", item)
+        assert row["addresses"][0] == state["private_ip"]
+        assert interface_type_of(row) != "unclassified", state["description"]
+        if instance:
+            assert interface_type_of(row) in ("ec2:instance", "eks:node")
