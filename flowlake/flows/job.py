@@ -127,7 +127,7 @@ def enrich_hour(
         return Result(hour, None)
     sweeps, rows = observations(store, hour, now)
     book = build(rows, hour.starts)
-    state = _state(hour, sweeps, now)
+    state = hour_state(hour, sweeps, now)
     clock.step(
         "book",
         f"{len(book.states)} interface states, {len(book.claims)} claims, {len(sweeps.accounts)} swept regions, {state}",
@@ -155,6 +155,18 @@ def raw_place(store: ObjectStore, options: Options) -> tuple[ObjectStore, str]:
     return (open_store(options.logs), "") if options.logs else (store, places.RAW)
 
 
+def aws_ranges_at(store: ObjectStore, hour: Hour) -> Ranges:
+    """AWS's published address ranges as they held when the hour began."""
+    moment = hour.moment
+    rows = []
+    for info in store.list(places.IP_RANGES):
+        for row in from_lines(store.get(info.key)):
+            until = row.get("valid_to")
+            if from_text(row["valid_from"]) <= moment and (until is None or from_text(until) > moment):
+                rows.append(row)
+    return aws_ranges(rows)
+
+
 def _settings_document(options: Options) -> dict[str, Any]:
     kept = ("window_seconds", "format", "owner_tags", "app_tags", "clock_slack_seconds")
     document = {name: value for name, value in asdict(options).items() if name in kept}
@@ -167,7 +179,7 @@ def _digest_of_networks(options: Options) -> str | None:
     return hashlib.sha256(options.networks.encode()).hexdigest() if options.networks else None
 
 
-def _state(hour: Hour, sweeps: Sweeps, now: datetime) -> str:
+def hour_state(hour: Hour, sweeps: Sweeps, now: datetime) -> str:
     """final once every region that was swept at all was swept wholly after the hour, at the latest three hours after its end."""
     if now >= hour.plus(1).moment + FINAL_AT_THE_LATEST:
         return FINAL
@@ -233,7 +245,7 @@ class _Hour:
             world = World(
                 lookup,
                 found,
-                self._aws_ranges(),
+                aws_ranges_at(self.store, self.hour),
                 known_networks(self.options.networks or ""),
                 Settings(state == PROVISIONAL, self.options.clock_slack_seconds),
             )
@@ -343,16 +355,6 @@ class _Hour:
         )
         return rows.num_rows
 
-    def _aws_ranges(self) -> Ranges:
-        moment = self.hour.moment
-        rows = []
-        for info in self.store.list(places.IP_RANGES):
-            for row in from_lines(self.store.get(info.key)):
-                until = row.get("valid_to")
-                if from_text(row["valid_from"]) <= moment and (until is None or from_text(until) > moment):
-                    rows.append(row)
-        return aws_ranges(rows)
-
     def _remember_reporters(self, found: Hints, lookup: Lookup) -> None:
         logged = [
             (found.name(lookup, code), int(penalty))
@@ -393,12 +395,12 @@ def _previous(store: ObjectStore, hour: Hour) -> dict[str, int] | None:
 
 def _lives(book: Book) -> dict[str, tuple[int, int]]:
     """From when to when (ms) each interface is known to have existed, as far as the book knows of births and deletions."""
-    lives: dict[str, tuple[int, int]] = {}
+    found: dict[str, tuple[int, int]] = {}
     for state in book.states:
-        born, gone = lives.get(state.interface_id, (state.valid_from, 0))
+        born, gone = found.get(state.interface_id, (state.valid_from, 0))
         ended = state.to_source in ("event", "absence")
-        lives[state.interface_id] = min(born, state.valid_from), max(gone, state.valid_to if ended else OPEN)
-    return lives
+        found[state.interface_id] = min(born, state.valid_from), max(gone, state.valid_to if ended else OPEN)
+    return found
 
 
 def _book_table(book: Book) -> pa.Table:
