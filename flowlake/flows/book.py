@@ -270,14 +270,15 @@ def _states(timelines: Timelines, begins: int, ends: int) -> Iterator[InterfaceS
     accounts = {
         key: line.states[-1].attributes.get("name") for key, line in timelines.get("account", {}).items() if line.states
     }
-    epochs = _epochs(timelines, begins, ends)
+    epochs = _Epochs(timelines, begins, ends)
     for interface_id, line in timelines.get("interface", {}).items():
         if line.ended_at < begins:
             continue
         for state in line.states:
             if state.valid_to < begins or state.valid_from >= ends:
                 continue
-            for start, end, entities in epochs:
+            place = state.attributes.get("account_id"), state.attributes.get("region")
+            for start, end, entities in epochs.of(place):
                 low, high = max(start, state.valid_from), min(end, state.valid_to)
                 if low < high or (low == high == state.valid_from and state.valid_to == state.valid_from):
                     yield from _states_with_tags(interface_id, state, low, high, entities, tags, subnets, accounts)
@@ -309,28 +310,59 @@ def _joined(states: Iterable[InterfaceState]) -> list[InterfaceState]:
 
 
 Epoch = tuple[int, int, Entities]
+Place = tuple[str | None, str | None]
+
+_BY_ID = frozenset({
+    "instance", "ecs_task", "nat_gateway", "vpc_endpoint", "file_system", "kafka_cluster", "target_group", "transit_gateway_attachment", "eks_cluster", "search_domain",
+    "security_group",
+})  # fmt: skip
+"""Kinds that name the interfaces they serve by ids that are never reused: whenever they come and go, the answer is the same. The other kinds are
+found by subnets, groups and names, so that it matters which of them were there at the time."""
 
 
-def _epochs(timelines: Timelines, begins: int, ends: int) -> list[Epoch]:
-    """Stretches of time in which no resource that interfaces are resolved by came, changed or went, with the index of these.
+class _Epochs:
+    """For each account and region the stretches of time in which no resource that is found by more than an id came, changed or went, with
+    the index of its resources."""
 
-    Where very many came and went, stretches are no shorter than a minute: a candidate may then be named for up to a minute too long.
-    """
-    lines = [line for kind in _RESOLVER_KINDS for line in timelines.get(kind, {}).values()]
-    moments = {m for line in lines for s in line.states for m in (s.valid_from, s.valid_to) if begins < m < ends}
-    if len(moments) > 60:
-        moments = {m - m % 60_000 for m in moments} - {begins}
-    edges = [-OPEN, *sorted(moments), OPEN]
-    epochs: list[Epoch] = []
-    for start, end in zip(edges, edges[1:], strict=False):
-        rows = [
-            _row_of(line, state)
-            for line in lines
-            for state in line.states
-            if state.valid_from < end and state.valid_to > start
-        ]
-        epochs.append((start, end, Entities.of(rows)))
-    return epochs
+    MOST = 60
+
+    def __init__(self, timelines: Timelines, begins: int, ends: int) -> None:
+        self.begins, self.ends = begins, ends
+        self.lines: dict[Place, list[Timeline]] = {}
+        for kind in _RESOLVER_KINDS:
+            for line in timelines.get(kind, {}).values():
+                if line.states and line.ended_at >= begins:
+                    said = line.states[-1].attributes
+                    self.lines.setdefault((said.get("account_id"), said.get("region")), []).append(line)
+        self._made: dict[Place, list[Epoch]] = {}
+
+    def of(self, place: Place) -> list[Epoch]:
+        if place not in self._made:
+            self._made[place] = self._make(self.lines.get(place, []))
+        return self._made[place]
+
+    def _make(self, lines: list[Timeline]) -> list[Epoch]:
+        by_id = [_row_of(line, state) for line in lines if line.kind in _BY_ID for state in _told_by(line)]
+        others = [line for line in lines if line.kind not in _BY_ID]
+        moments = {
+            m for line in others for s in line.states for m in (s.valid_from, s.valid_to) if self.begins < m < self.ends
+        }
+        if len(moments) > self.MOST:
+            # A candidate may then be named for up to a minute too long.
+            moments = {m - m % 60_000 for m in moments} - {self.begins}
+        edges = [-OPEN, *sorted(moments), OPEN]
+        epochs: list[Epoch] = []
+        for start, end in zip(edges, edges[1:], strict=False):
+            alive = [
+                _row_of(line, s) for line in others for s in line.states if s.valid_from < end and s.valid_to > start
+            ]
+            epochs.append((start, end, Entities.of([*by_id, *alive])))
+        return epochs
+
+
+def _told_by(line: Timeline) -> list[State]:
+    """Of a kind that names its interfaces the last state; of targets all, since they come and go within a group."""
+    return line.states if line.kind == "target_group" else line.states[-1:]
 
 
 def _row_of(line: Timeline, state: State) -> Row:
