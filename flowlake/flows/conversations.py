@@ -36,7 +36,7 @@ from flowlake.flows.evidence import NOT_LOGGED, REJECTED, SKIPPED
 from flowlake.flows.lookup import NOBODY, mix
 from flowlake.flows.roles import has_ports
 from flowlake.flows.routes import Router
-from flowlake.flows.summarise import ACCEPT, REJECT, minutes_masks
+from flowlake.flows.summarise import ACCEPT, REJECT, minutes_masks, slot_seconds
 
 I64 = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -327,8 +327,9 @@ def group(
         _routed_to_nat(client, server, endpoints, router) & ~_path_recorded(client, server, r["path"], up)
     )
     key_leg = np.where(natted & (key_leg == DIRECT), NAT_INSIDE, key_leg)
+    window = r["slot"].astype(np.int64) * slot_seconds(window_seconds) // window_seconds
     packed = (
-        r["window"].astype(np.int64) << 40
+        window << 40
         | key_leg.astype(np.int64) << 32
         | action.astype(np.int64) << 28
         | r["protocol"].astype(np.int64) << 17
@@ -364,7 +365,7 @@ def group(
         "action": action[first][kept],
         "protocol": r["protocol"][first][kept].astype(np.int64),
         "server_port": server_port[first][kept],
-        "window_start": hour_starts + r["window"][first][kept].astype(np.int64) * window_seconds,
+        "window_start": hour_starts + window[first][kept] * window_seconds,
         "uploaded": added(r["bytes"], published & up),
         "downloaded": added(r["bytes"], published & ~up),
         "packets_up": added(r["packets"], published & up),

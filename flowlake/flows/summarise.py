@@ -3,9 +3,9 @@
 Addresses, interfaces and other texts become integers at once (each distinct text is looked at once a batch), so that
 grouping is on three 64-bit keys. A summary holds what one worker made of its objects:
 
-sums        one row is one connection (both ports) in one direction, window and action, as one interface reported it to one flow log:
+sums        one row is one connection (both ports) in one direction, slot (see slot_seconds) and action, as one interface reported it to one flow log:
             source (row of sources), interface, src, dst, pkt_src, pkt_dst (rows of addresses), extra (row of extras), srcport, dstport,
-            protocol, action, direction, window, bytes, packets, records, first (earliest start, s), last (latest end, s),
+            protocol, action, direction, slot, bytes, packets, records, first (earliest start, s), last (latest end, s),
             opened (records with SYN and without ACK), answered (1 where SYN-ACK was seen)
 lines       one row is one interface of one flow log: NODATA and SKIPDATA lines, minutes (bit mask of minutes in which it reported)
 sources     one row is one flow log (or other source) with its counts; see SOURCE_COUNTS
@@ -85,6 +85,14 @@ class Source:
     region: str
 
 
+def slot_seconds(window_seconds: int) -> int:
+    """The length of the slots that sums are kept by: a window, or the longest part of it, evenly cut, of at most five minutes.
+
+    A sum is attributed as a whole, so it may not stretch over much more time than a record does.
+    """
+    return next(window_seconds // n for n in range(1, 61) if window_seconds % n == 0 and window_seconds // n <= 300)
+
+
 class Texts:
     """Distinct texts as integers, in order of first sight; null is 0."""
 
@@ -162,7 +170,7 @@ class Summary:
     FULL_AT = 1_500_000
 
     def __init__(self, hour: Hour, window_seconds: int) -> None:
-        self.hour, self.window_seconds = hour, window_seconds
+        self.hour, self.slot_seconds = hour, slot_seconds(window_seconds)
         self.clear()
 
     def clear(self) -> None:
@@ -271,7 +279,7 @@ class Summary:
             if "flow_direction" in names
             else nothing
         )
-        window = (starts - self.hour.starts) // self.window_seconds
+        slot = (starts - self.hour.starts) // self.slot_seconds
         flags = _numbers(batch, "tcp_flags", names, size) & 18 if "tcp_flags" in names else nothing
         extra = self._extra(batch, names)
         ports = _numbers(batch, "srcport", names, size) << 16 | _numbers(batch, "dstport", names, size)
@@ -280,7 +288,7 @@ class Summary:
             {
                 "k1": interface << 2 * _ADDRESS_BITS | src << _ADDRESS_BITS | dst,
                 "k2": extra << 2 * _ADDRESS_BITS | pkt_src << _ADDRESS_BITS | pkt_dst,
-                "k3": at << 50 | window << 44 | direction << 42 | action << 40 | protocol << 32 | ports,
+                "k3": at << 50 | slot << 44 | direction << 42 | action << 40 | protocol << 32 | ports,
                 "bytes": amounts,
                 "packets": _numbers(batch, "packets", names, size),
                 "records": np.ones(size, dtype=np.int64),
@@ -414,7 +422,7 @@ class Summary:
             "protocol": (k3 >> 32 & 0xFF).astype(np.int16),
             "action": (k3 >> 40 & 3).astype(np.int8),
             "direction": (k3 >> 42 & 3).astype(np.int8),
-            "window": (k3 >> 44 & 63).astype(np.int16),
+            "slot": (k3 >> 44 & 63).astype(np.int16),
         }
         columns |= {name: table[name].to_numpy() for name, _ in _MEASURES}
         return pa.table(columns).cast(SUMS)
@@ -424,7 +432,7 @@ SUMS = pa.schema(
     [
         ("source", pa.int32()), ("interface", pa.int32()), ("src", pa.int32()), ("dst", pa.int32()), ("pkt_src", pa.int32()), ("pkt_dst", pa.int32()),
         ("extra", pa.int32()), ("srcport", pa.int32()), ("dstport", pa.int32()), ("protocol", pa.int16()), ("action", pa.int8()), ("direction", pa.int8()),
-        ("window", pa.int16()), ("bytes", pa.int64()), ("packets", pa.int64()), ("records", pa.int64()), ("first", pa.int64()), ("last", pa.int64()),
+        ("slot", pa.int16()), ("bytes", pa.int64()), ("packets", pa.int64()), ("records", pa.int64()), ("first", pa.int64()), ("last", pa.int64()),
         ("opened", pa.int64()), ("answered", pa.int8()),
     ]
 )  # fmt: skip
