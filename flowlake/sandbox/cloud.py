@@ -36,6 +36,7 @@ class Cloud:
         for interface in self._interfaces.values():
             if interface.instance_id:
                 self._of_instance.setdefault(interface.instance_id, []).append(interface.id)
+        self._instances = {t.id: t for t in estate.things if t.kind == "instance"}
         self._hosts = _hosts(estate)
 
     def clock(self) -> datetime:
@@ -59,6 +60,13 @@ class Cloud:
             interface = self._interfaces.get(id_)
             if interface and interface.created <= self.now < interface.deleted and interface.account is account:
                 yield describe.interface_item(self.estate, interface, self.now)
+
+    def instances(self, account: Account, values: list[str]) -> Iterator[Item]:
+        """Instances that are there now, by their ids."""
+        for id_ in values:
+            thing = self._instances.get(id_)
+            if thing and thing.created <= self.now < thing.deleted and thing.account is account:
+                yield describe.instance_item(self.estate, thing, self.now)
 
 
 def _hosts(estate: Estate) -> dict[str, list[str]]:
@@ -168,8 +176,10 @@ def _interfaces(client: Client, asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def _instances(client: Client, asked: dict[str, Any]) -> dict[str, Any]:
-    wanted = {value for filter_ in asked.get("Filters", ()) for value in filter_["Values"]}
-    items = [item for item in client.items("instance") if not wanted or item["InstanceId"] in wanted]
+    filters = asked.get("Filters", [])
+    items = (
+        client.items("instance") if not filters else list(client.cloud.instances(client.account, filters[0]["Values"]))
+    )
     return {"Reservations": [{"OwnerId": item.pop("OwnerId"), "Instances": [item]} for item in items]}
 
 

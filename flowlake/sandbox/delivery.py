@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from flowlake.sandbox.identity import digest
-from flowlake.sandbox.lines import Writer, parquet_table
+from flowlake.sandbox.lines import Writer, to_parquet
 from flowlake.sandbox.model import FlowLog
 from flowlake.sandbox.sightings import STEP, Habits
 
@@ -152,11 +152,8 @@ class Deliveries:
             object_.path = object_.path.rename(moved)
 
     def _to_parquet(self, object_: Object) -> None:
-        import pyarrow.parquet as pq
-
         text = object_.path.with_suffix(".part")
-        table = parquet_table(self.writers[object_.log.format].fields, text.read_bytes())
-        pq.write_table(table, object_.path, compression="gzip")
+        to_parquet(self.writers[object_.log.format].fields, text, object_.path)
         text.unlink()
 
     def close_before(self, step: int) -> None:

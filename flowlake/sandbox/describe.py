@@ -32,8 +32,11 @@ def tag_list(tags: dict[str, str]) -> list[dict[str, str]]:
 
 def tags_at(estate: Estate, thing: Thing, at: int) -> dict[str, str]:
     """The thing's tags at that moment."""
-    changes = [c for c in estate.tag_changes if c.entity == thing.id and c.at <= at]
-    return max(changes, key=lambda c: c.at).tags if changes else thing.tags
+    tags = thing.tags
+    for change in estate.tag_changes:  # few, and in order
+        if change.entity == thing.id and change.at <= at:
+            tags = change.tags
+    return tags
 
 
 # -- interfaces and instances
@@ -98,8 +101,8 @@ def attachment(interface: Interface) -> Item:
 
 
 def mac(interface: Interface) -> str:
-    digits = f"{0x0A0000000000 + interface.index * 0x10001:012x}"
-    return ":".join(digits[i : i + 2] for i in range(0, 12, 2))
+    d = f"{0x0A0000000000 + interface.index * 0x10001:012x}"
+    return f"{d[:2]}:{d[2:4]}:{d[4:6]}:{d[6:8]}:{d[8:10]}:{d[10:]}"
 
 
 def instance_item(estate: Estate, thing: Thing, at: int) -> Item:

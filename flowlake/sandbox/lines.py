@@ -9,6 +9,7 @@ from __future__ import annotations
 import urllib.parse
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -194,15 +195,24 @@ _TYPES = {"int": pa.int32(), "bigint": pa.int64(), "string": pa.string()}
 PARQUET_TYPES = {f["name"]: _TYPES[f["type"]] for f in lake_data("flow_log_fields.json")["vpc"]}
 
 
-def parquet_table(fields: list[str], lines: bytes) -> pa.Table:
-    """Lines of text as the table that AWS writes instead: underscored names, its types, null for '-'."""
-    import pyarrow.csv
+PARQUET_BLOCK_BYTES = 16 << 20
 
-    return pyarrow.csv.read_csv(
-        pa.BufferReader(lines),
-        read_options=pyarrow.csv.ReadOptions(column_names=fields),
-        parse_options=pyarrow.csv.ParseOptions(delimiter=" ", quote_char=False),
-        convert_options=pyarrow.csv.ConvertOptions(
-            column_types={name: PARQUET_TYPES[name] for name in fields}, null_values=["-"], strings_can_be_null=True
-        ),
-    )
+
+def to_parquet(fields: list[str], text: Path, place: Path) -> None:
+    """A file of lines as the object that AWS writes instead: underscored names, its types, null for '-'."""
+    import pyarrow.csv
+    import pyarrow.parquet as pq
+
+    types = {name: PARQUET_TYPES[name] for name in fields}
+    schema = pa.schema(list(types.items()))
+    with pq.ParquetWriter(place, schema, compression="gzip") as writer:
+        if not text.stat().st_size:
+            return
+        batches = pyarrow.csv.open_csv(
+            text,
+            read_options=pyarrow.csv.ReadOptions(column_names=fields, block_size=PARQUET_BLOCK_BYTES),
+            parse_options=pyarrow.csv.ParseOptions(delimiter=" ", quote_char=False),
+            convert_options=pyarrow.csv.ConvertOptions(column_types=types, null_values=["-"], strings_can_be_null=True),
+        )
+        for batch in batches:
+            writer.write_batch(batch)

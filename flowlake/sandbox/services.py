@@ -91,6 +91,7 @@ def populate(estate: Estate) -> list[App]:
     estate.live()
     _close_lives(estate)
     _between(estate, apps)
+    _change_tags(estate)
     return apps
 
 
@@ -167,7 +168,10 @@ def churn(
     app: App, part: str, slots: int, mean_minutes: float, start: Callable[[int, int], Interface],
     gap: tuple[int, int] = (2_000, 9_000), slots_start: int = 0,
 ) -> None:  # fmt: skip
-    """Slots held by one interface after another; the next starts seconds after the last one ended."""
+    """Slots held by one interface after another; the next starts seconds after the last one ended.
+
+    IPv6 addresses are a group of their own, named after the part with a 6.
+    """
     estate, group = app.estate, app.groups[part]
     chance = estate.random(f"churn/{group}")
     members = estate.group(group)
@@ -176,22 +180,25 @@ def churn(
     def come(slot: int) -> Callable[[int], None]:
         def act(moment: int) -> None:
             interface = start(slot, moment)
-            life = estate.join(group, interface, slot=slot)
+            lives = [estate.join(group, interface, slot=slot)]
+            if interface.address6:
+                lives.append(estate.join(app.part(f"{part}6"), interface, slot=slot, address=interface.address6))
             stays = mean_minutes * 60_000 * (0.35 + chance.expovariate(1 / 0.65))
             ends = estate.after(
                 max(moment, estate.sizes.starts), stays * (chance.random() if moment < estate.sizes.starts else 1)
             )
             if ends < FOREVER:
-                estate.at(ends, go(slot, interface, life))
+                estate.at(ends, go(slot, interface, lives))
 
         return act
 
-    def go(slot: int, interface: Interface, life: Life) -> Callable[[int], None]:
+    def go(slot: int, interface: Interface, lives: list[Life]) -> Callable[[int], None]:
         def act(moment: int) -> None:
             estate.end_interface(interface, moment)
             if interface.index in estate.served:
                 estate.served[interface.index].deleted = moment
-            life.until = moment
+            for life in lives:
+                life.until = moment
             next_ = estate.after(moment, chance.randint(*gap))
             if next_ < FOREVER:
                 estate.at(next_, come(slot))
@@ -205,6 +212,8 @@ def churn(
 
 def _autoscaled(app: App, part: str, slots: int, groups: tuple[str, ...], tier: str, mean_minutes: float) -> None:
     app.part(part)
+    gossip = app.part(f"{part}6")
+    estate = app.estate
     zones = subnets(app.vpc, tier)
     asg = f"{app.name}-asg"
     churn(
@@ -212,6 +221,7 @@ def _autoscaled(app: App, part: str, slots: int, groups: tuple[str, ...], tier: 
         lambda slot, at: add_instance(app, zones[slot % len(zones)], part, groups, at, asg=asg, with_ipv6=True,
                                    description="" if slot % 2 else "Primary network interface"),
     )  # fmt: skip
+    estate.talk("gossip", gossip, gossip, 7946, 0.8, up=SMALL, down=SMALL, seconds=1, protocol=17)
 
 
 def _database(app: App, engine: str = "postgres", port: int = 5432, proxied: bool = True) -> None:
@@ -466,7 +476,7 @@ def _kube(app: App, size: int) -> None:
         node = add_instance(app, subnet, "node", (group,), 0, instance_type="m6i.2xlarge")
         estate.join(app.groups["node"], node)
         second = estate.add_interface(
-            subnet, "ec2:instance", node.name, arns=node.arns, instance_id=node.instance_id, groups=(group,),
+            subnet, "eks:node", node.name, arns=node.arns, instance_id=node.instance_id, groups=(group,),
             description=f"aws-K8S-{node.instance_id}", attachment_id=estate.ids.new("eni-attach"),
             attachment_owner=app.account_id,
             tags={
@@ -575,10 +585,6 @@ def _batch(app: App, size: int) -> None:
     estate.talk("metrics", app.groups["bastion"], batch, 9100, 2, up=SMALL, down=PAGE, seconds=2)
     estate.talk("ping", app.groups["bastion"], batch, 0, 0.4, up=PING, down=PING, seconds=30, protocol=1)
     estate.talk("clocks", batch, app.groups["bastion"], 8125, 1, up=SMALL, down=Size(0, 0.0), seconds=1, protocol=17)
-    thing = next(t for t in estate.things if t.kind == "instance" and t.attributes["interface"] is app.instances[0])
-    changed = dict(thing.tags, owner="Research", app=f"{app.name}-v2")
-    moment = estate.sizes.starts + (estate.sizes.spans[0][1] - estate.sizes.starts) // 2
-    estate.tag_changes.append(TagChange(moment, thing.id, vpc.account, vpc.region, dict(thing.tags), changed))
 
 
 BUILDERS: dict[str, Callable[[App, int], None]] = {
@@ -678,6 +684,18 @@ def _between(estate: Estate, apps: list[App]) -> None:
                 if far:
                     door = next(d for d in ("nlb", "pod", "alb") if d in far.groups)
                     estate.talk("replica", source, far.groups[door], doors[door], 1, up=OBJECT, down=SMALL, seconds=200)
+
+
+def _change_tags(estate: Estate) -> None:
+    """In every main VPC an instance changes hands in the middle of the first stretch."""
+    start, end = estate.sizes.spans[0]
+    for number, vpc in enumerate(v for v in estate.vpcs if v.name.endswith("-main")):
+        instances = estate.things_of("instance", vpc.account, vpc.region)
+        lasting = [t for t in instances if t.created == 0 and t.attributes["interface"].subnet.vpc is vpc]
+        if lasting:
+            thing, moment = lasting[0], (start + end) // 2 + number * 61_000
+            after = dict(thing.tags, owner="Research", app=f"{thing.tags['app']}-v2")
+            estate.tag_changes.append(TagChange(moment, thing.id, vpc.account, vpc.region, dict(thing.tags), after))
 
 
 def _refused(estate: Estate, local: list[App]) -> None:

@@ -36,7 +36,7 @@ from flowlake.sandbox.tables import SERVICES, Ints, Tables
 from flowlake.sandbox.traffic import Connections, Source
 from flowlake.sandbox.truth import Truth
 
-BATCH = 40_000
+BATCH = 20_000
 """Connections worked out at a time."""
 SHORT = 600_000
 """Connections shorter than this (ms) are written at once; longer ones step by step."""

@@ -93,13 +93,13 @@ def dependencies(estate: Estate, apps: list[App], hours: int) -> Story | None:
     caller = app.groups.get("task") or app.groups["web"]
     once = hours // 2
     estate.talk(
-        "monthly", caller, "on-premises", 8443, _part(estate, 0.01), up=Size(20_000), down=Size(4_000), seconds=4,
+        "monthly", caller, "on-premises", 9443, _part(estate, 0.01), up=Size(20_000), down=Size(4_000), seconds=4,
         hours=(once,), story="dependencies",
     )  # fmt: skip
     return Story(
         "dependencies",
         "Which servers, ports and protocols did an application talk to over the whole time?",
-        {"app": app.name, "vpc_id": app.vpc.id, "group": caller, "rare_in_hour": once, "rare_port": 8443},
+        {"app": app.name, "vpc_id": app.vpc.id, "group": caller, "rare_in_hour": once, "rare_port": 9443},
     )
 
 
@@ -112,7 +112,8 @@ def around_the_load_balancer(estate: Estate, apps: list[App]) -> Story | None:
     interface = add_instance(guest, subnets(app.vpc, "private")[0], "poller", (group,), 0)
     estate.join(guest.part("poller"), interface)
     estate.talk(
-        "shortcut", guest.groups["poller"], app.groups["web"], 8080, _part(estate, 0.01), up=Size(1_100), down=Size(7_000), seconds=3,
+        "shortcut", guest.groups["poller"], app.groups["web"], 8080, _part(estate, 0.01), up=Size(1_100),
+        down=Size(7_000), seconds=3,
         story="around_the_load_balancer",
     )  # fmt: skip
     if app.number % 2:  # an internal load balancer: it does use that too
@@ -143,7 +144,8 @@ def without_the_proxy(estate: Estate, apps: list[App]) -> Story | None:
     if app is None:
         return None
     estate.talk(
-        "direct", app.groups["report"], app.groups["db"], 3306, _part(estate, 0.01), up=Size(1_500), down=Size(60_000), seconds=12,
+        "direct", app.groups["report"], app.groups["db"], 3306, _part(estate, 0.01), up=Size(1_500),
+        down=Size(60_000), seconds=12,
         story="without_the_proxy",
     )  # fmt: skip
     function = next(t for t in estate.things if t.kind == "function" and t.attributes["name"] == f"{app.name}-report")
@@ -189,7 +191,8 @@ def s3_through_nat(estate: Estate, apps: list[App]) -> Story | None:
     interface = add_instance(app, subnets(vpc, "private")[0], "exporter", (group,), 0)
     estate.join(app.part("exporter"), interface)
     estate.talk(
-        "export", app.groups["exporter"], f"{vpc.region}/s3", 443, _part(estate, 0.005), up=Size(2_500_000, 0.5), down=Size(3_000, 0.4),
+        "export", app.groups["exporter"], f"{vpc.region}/s3", 443, _part(estate, 0.005), up=Size(2_500_000, 0.5),
+        down=Size(3_000, 0.4),
         seconds=30, story="s3_through_nat",
     )  # fmt: skip
     return Story(
@@ -241,6 +244,7 @@ def tell(estate: Estate, stories: list[Story], truth: Path, hours: list[str]) ->
 
     connection = duckdb.connect()
     connection.execute("set threads = 1")
+    connection.execute("set memory_limit = '400MB'")
     places = ", ".join(f"'{truth}/conversations/dt={h[:10]}/hour={h[11:13]}/*.parquet'" for h in hours)
     connection.execute(f"""
         create view seen as
@@ -291,7 +295,8 @@ def _cross_zone(estate: Estate, story: Story, connection: Any, hours: list[str])
            group by 1 order by 2 desc, 1 limit 3"""
     ).fetchall()
     return {
-        "app": ranking[0][0], "cross_az_bytes": int(crossing), "share": round(int(crossing) / int(total), 4),
+        "app": ranking[0][0] if ranking else None, "cross_az_bytes": int(crossing or 0),
+        "share": round(int(crossing or 0) / int(total), 4) if total else None,
         "ranking": [{"app": app, "cross_az_bytes": int(size)} for app, size in ranking],
     }  # fmt: skip
 
@@ -326,7 +331,7 @@ def _growth(estate: Estate, story: Story, connection: Any, hours: list[str]) -> 
     )
     before = sum(int(rows.get(h, 0)) for h in hours[:half])
     after = sum(int(rows.get(h, 0)) for h in hours[half:])
-    per_hour = (after / max(len(hours) - half, 1)) / (before / max(half, 1))
+    per_hour = (after / max(len(hours) - half, 1)) / (before / max(half, 1)) if before else float("nan")
     return {
         "owner": story.facts["owner"],
         "bytes_before": before,
