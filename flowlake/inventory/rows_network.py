@@ -429,7 +429,7 @@ def _tgw_route(route: Mapping[str, Any]) -> Iterable[str]:
 
 
 def prefix_list_rows(item: Item, seen: Seen) -> list[Row]:
-    """A prefix list with Entries added (GetManagedPrefixListEntries) or with Cidrs (DescribePrefixLists); else partial."""
+    """A prefix list with Entries (GetManagedPrefixListEntries) or Cidrs (DescribePrefixLists); without them partial."""
     entries = item.get("Entries")
     blocks = ids(entries, "Cidr") if entries is not None else item.get("Cidrs")
     return [
@@ -470,7 +470,7 @@ def security_group_rows(item: Item, seen: Seen) -> list[Row]:
 
 
 def _rule(rule: Mapping[str, Any]) -> dict[str, Any]:
-    """One rule; from and to are ports (ICMP: type and code), absent where all are meant; peers: ranges, groups, lists."""
+    """One rule; from and to are ports (ICMP: type and code), absent where all are meant; peers: ranges, groups, …"""
     peers = unique(
         [entry.get("CidrIp") for entry in rule.get("IpRanges") or []]
         + [entry.get("CidrIpv6") for entry in rule.get("Ipv6Ranges") or []]

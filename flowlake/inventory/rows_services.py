@@ -154,7 +154,7 @@ def db_instance_rows(item: Item, seen: Seen) -> list[Row]:
 
 
 def db_cluster_rows(item: Item, seen: Seen) -> list[Row]:
-    """A DB cluster; detail.members are the identifiers of its instances. Its subnets are added: it names their group."""
+    """A DB cluster; detail.members are identifiers of its instances. Its subnets are added: it names their group."""
     arn = item["DBClusterArn"]
     return [
         seen.row(
