@@ -340,7 +340,7 @@ def _perhaps_headers(columns: Mapping[str, pa.Array]) -> np.ndarray | None:
 
 
 def _perhaps_names(text: str) -> bool:
-    return all(NAME.fullmatch(piece) or STAMP.fullmatch(piece) for piece in _BETWEEN.split(text))
+    return all(NAME.fullmatch(piece) or STAMP.fullmatch(piece) for piece in _BETWEEN.split(text) if piece)
 
 
 _BETWEEN = re.compile("[ ,]")
