@@ -7,6 +7,7 @@ topology (VPCs, what they can route to, subnets, flow logs, accounts). Times are
 
 from __future__ import annotations
 
+import bisect
 import hashlib
 import ipaddress
 import json
@@ -19,11 +20,11 @@ from flowlake.lake.observations import PRESENT, Row
 from flowlake.lake.resolve import Entities, resolve
 
 HOUR_MS = 3_600_000
-MARGIN_MS = 3_600_000
+MARGIN_MS = 900_000
 """States that ended longer than this before the hour are left out of its book; records may start an interval and a skew before it."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class InterfaceState:
     """One interface in one state over [valid_from, valid_to); a null attribute is not known."""
 
@@ -53,7 +54,7 @@ class InterfaceState:
     interface_type: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Claim:
     """One interface held one address (or prefix) of one VPC, surely over [valid_from, valid_to).
 
@@ -122,7 +123,7 @@ class Book:
     digest: str = ""
 
 
-def build(rows: Iterable[Row], hour_starts: int, until: int = OPEN) -> Book:
+def build(rows: Iterable[Row], hour_starts: int, until: int = OPEN, margin_ms: int = MARGIN_MS) -> Book:
     """The book of the hour that starts at hour_starts (epoch seconds), from the observations up to until (ms).
 
     Rows may come in any order and repeated; the book is the same. Rows of other hours are ignored where they say nothing of this one.
@@ -135,13 +136,13 @@ def build(rows: Iterable[Row], hour_starts: int, until: int = OPEN) -> Book:
         if row["state"] == "complete" and row["kind"] == "interface" and millis(row["sweep_started_at"]) >= ends:
             swept.add((row["account_id"], row.get("region", "")))
     timelines = fold(_with_tag_rows(kept), until)
-    begins = hour_starts * 1000 - MARGIN_MS
+    begins = hour_starts * 1000 - margin_ms
     interfaces = timelines.get("interface", {})
     claims = sorted(
         _claims(interfaces.values(), begins), key=lambda c: (c.vpc_id, c.addr, c.valid_from, c.interface_id)
     )
     topology = _topology(timelines, begins)
-    states = _joined(sorted(_states(timelines, begins, ends + MARGIN_MS), key=lambda s: (s.interface_id, s.valid_from)))
+    states = _joined(sorted(_states(timelines, begins, ends + margin_ms), key=lambda s: (s.interface_id, s.valid_from)))
     book = Book(hour_starts, states, claims, topology, list(_resources(timelines, begins)), frozenset(swept))
     book.digest = _digest(book)
     return book
@@ -151,25 +152,21 @@ def _digest(book: Book) -> str:
     """Digest of the book's meaning: not of when things were last seen."""
     digest = hashlib.sha256()
     for s in book.states:
-        meaning = [
-            s.interface_id,
-            s.valid_from,
-            s.valid_to,
-            s.vpc_id,
-            s.subnet_id,
-            s.account_name,
-            s.type,
-            s.name,
-            s.arns,
-            s.shared,
-        ]
-        meaning += [s.security_group_ids, s.listens_on, dict(s.tags or {}), dict(s.interface_tags or {}), s.az_id]
-        digest.update(json.dumps(meaning, sort_keys=True, default=list).encode())
+        tags, own_tags = (
+            sorted(s.tags.items()) if s.tags else s.tags,
+            sorted(s.interface_tags.items()) if s.interface_tags else s.interface_tags,
+        )
+        meaning = (
+            s.interface_id, s.valid_from, s.valid_to, s.vpc_id, s.subnet_id, s.account_name, s.type, s.name, s.arns, s.shared, s.security_group_ids,
+            s.listens_on, tags, own_tags, s.az_id,
+        )  # fmt: skip
+        digest.update(repr(meaning).encode())
     hour_ends = book.starts * 1000 + HOUR_MS + MARGIN_MS
     for c in book.claims:
         # A claim that is sure beyond the hour means the same however long it was seen to hold after it.
-        to = min(c.valid_to, hour_ends)
-        digest.update(json.dumps([c.vpc_id, c.addr, c.interface_id, c.valid_from, to, c.is_primary]).encode())
+        digest.update(
+            repr((c.vpc_id, c.addr, c.interface_id, c.valid_from, min(c.valid_to, hour_ends), c.is_primary)).encode()
+        )
     t = book.topology
     facts = [t.vpc_ranges, t.reachable, t.routes, {k: vars(v) for k, v in t.flow_logs.items()}]
     digest.update(json.dumps(facts, sort_keys=True).encode())
@@ -187,27 +184,29 @@ def tag_key(entity_id: str) -> str:
     return entity_id
 
 
-def _with_tag_rows(rows: Iterable[Row]) -> Iterator[Row]:
-    """Every row, and for each that says tags one of kind tags beside it, so that one timeline holds all that is known of them."""
+_TWIN = ("observed_at", "recorded_at", "source", "source_name", "source_id", "state", "account_id", "region", "tags", "tags_removed")  # fmt: skip
+
+
+def _with_tag_rows(rows: list[Row]) -> Iterator[Row]:
+    """Every row, and for each that says tags one of kind tags beside it, so that one timeline holds all that is known of them.
+
+    Interfaces of which every row is a whole sight with its tags, and nothing else speaks of their tags, need none: their own states say it.
+    """
+    needed: set[str] = set()
+    for row in rows:
+        if row["kind"] == "tags":
+            needed.add(tag_key(row["entity_id"]))
+        elif row["kind"] == "interface" and (row["state"] != "present" or "tags" not in row):
+            needed.add(row["entity_id"])
     for row in rows:
         if row["kind"] == "tags":
             yield {**row, "entity_id": tag_key(row["entity_id"])} if row["state"] != "complete" else row
             continue
         yield row
+        if row["kind"] == "interface" and row["entity_id"] not in needed:
+            continue
         if row["state"] in ("present", "partial") and ("tags" in row or "tags_removed" in row):
-            names = (
-                "observed_at",
-                "recorded_at",
-                "source",
-                "source_name",
-                "source_id",
-                "state",
-                "account_id",
-                "region",
-                "tags",
-                "tags_removed",
-            )
-            twin = {name: row[name] for name in names if name in row}
+            twin = {name: row[name] for name in _TWIN if name in row}
             yield {**twin, "kind": "tags", "entity_id": tag_key(row["entity_id"])}
 
 
@@ -381,20 +380,16 @@ def _states_with_tags(
 ) -> Iterator[InterfaceState]:
     """One state of the interface within one epoch, cut where the tags of the interface or of what it serves change."""
     said = state.attributes
-    interface_tags = _tag_segments(tags.get(interface_id), start, end) if start < end else [(start, end, None)]
+    own_line = tags.get(interface_id)
+    interface_tags: list[Segment] = [(start, end, said.get("tags"))]
+    if own_line is not None:
+        interface_tags = _tag_segments(own_line, start, end) if start < end else [(start, end, None)]
     for own_from, own_to, own_tags in interface_tags:
         row = {**said, "kind": "interface", "entity_id": interface_id, "tags": dict(own_tags or {})}
         found = resolve(row, entities)
         tag_lines = [tags.get(tag_key(arn)) for arn in found.arns]
-        cuts = {
-            m
-            for line in tag_lines
-            if line
-            for s in line.states
-            for m in (s.valid_from, s.valid_to)
-            if own_from < m < own_to
-        }
-        edges = [own_from, *sorted(cuts), own_to]
+        changes = [m for line in tag_lines if line for s in line.states for m in (s.valid_from, s.valid_to)]
+        edges = [own_from, *sorted({m for m in changes if own_from < m < own_to}), own_to]
         subnet = subnets.get(said.get("subnet_id", ""), {})
         for low, high in zip(edges, edges[1:], strict=False):
             served = [_tags_at(line, low) for line in tag_lines]
@@ -474,45 +469,32 @@ def _claims_of(line: Timeline, vpc_id: str) -> Iterator[Claim]:
             first.from_source,
             line.ended_by,
         )
+    yield from _further_claims(line, vpc_id, primary)
+
+
+def _further_claims(line: Timeline, vpc_id: str, primary: str | None) -> Iterator[Claim]:
+    """Secondary addresses and prefixes: from the sight that first tells of each to the last that does, or to the event that takes it away.
+
+    Neither the interface's deletion nor a sight that does not list addresses says that it still held them.
+    """
     held: dict[str, list[Any]] = {}
     for state in line.states:
-        addresses = state.attributes.get("addresses")
-        prefixes = state.attributes.get("prefixes")
+        addresses, prefixes = state.attributes.get("addresses"), state.attributes.get("prefixes")
         if addresses is None and prefixes is None:
             continue
         now = [a for a in (*(addresses or ()), *(prefixes or ())) if a != primary]
-        by_event = state.from_source == "event"
         for addr in [a for a in held if a not in now]:
             since, seen, source = held.pop(addr)
-            yield Claim(
-                vpc_id,
-                addr,
-                line.entity_id,
-                since,
-                state.valid_from if by_event else seen,
-                by_event,
-                False,
-                False,
-                source,
-                "event" if by_event else "absence",
-            )
+            taken = state.valid_from in line.given_up.get(addr, ())
+            end, why = (state.valid_from, "event") if taken else (seen, "absence")
+            yield Claim(vpc_id, addr, line.entity_id, since, end, taken, False, False, source, why)
+        listed = line.listed[: bisect.bisect_left(line.listed, state.valid_to)]
         for addr in now:
-            since, _, source = held.get(addr, (state.valid_from, 0, state.from_source))
-            held[addr] = [since, state.last_seen, source]
+            since, seen, source = held.get(addr, (state.valid_from, state.valid_from, state.from_source))
+            held[addr] = [since, max(seen, listed[-1] if listed else 0), source]
     for addr, (since, seen, source) in held.items():
-        end = line.ended_at if exact else seen
-        yield Claim(
-            vpc_id,
-            addr,
-            line.entity_id,
-            since,
-            max(end, since),
-            exact,
-            line.ended_at == OPEN,
-            False,
-            source,
-            line.ended_by,
-        )
+        still = line.ended_at == OPEN
+        yield Claim(vpc_id, addr, line.entity_id, since, seen, False, still, False, source, line.ended_by)
 
 
 def _cut_secondary(claims: list[Claim], sights: Mapping[str, list[int]]) -> list[Claim]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from flowlake.lake.hours import from_text
@@ -49,6 +50,7 @@ LIFELONG = (
 ATTACHMENT = ("attachment_id", "attached_at", "instance_id", "instance_owner_id")
 
 
+@lru_cache(maxsize=1 << 16)
 def millis(text: str) -> int:
     """Text of an observation's timestamp as epoch milliseconds."""
     return round(from_text(text).timestamp() * 1000)
@@ -68,12 +70,17 @@ class State:
 
 @dataclass
 class Timeline:
-    """An entity's states, oldest first; sights are all moments at which it was seen to exist."""
+    """An entity's states, oldest first; sights are all moments at which it was seen to exist.
+
+    Of an interface: listed are the sights that told all its addresses, given_up what events took away from it, and when.
+    """
 
     kind: str
     entity_id: str
     states: list[State] = field(default_factory=list)
     sights: list[int] = field(default_factory=list)
+    listed: list[int] = field(default_factory=list)
+    given_up: dict[str, list[int]] = field(default_factory=dict)
     ended_at: int = OPEN
     ended_by: str | None = None
     first_seen: int = OPEN
@@ -139,6 +146,10 @@ def _timeline(kind: str, entity_id: str, seen: list[tuple[int, int, Row]], sweep
             line.ended_at, line.ended_by = OPEN, None
             known = {}
         line.sights.append(at)
+        if row["state"] != PARTIAL and row.get("addresses"):
+            line.listed.append(at)
+        for address in row.get("addresses_removed", ()):
+            line.given_up.setdefault(address, []).append(at)
         before, known = known, _merged(known, row, lifelong)
         _extend(line, at, before, known, row)
     _absences(line, {row["source_id"] for _, _, row in seen}, sweeps)

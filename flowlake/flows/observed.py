@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from flowlake.flows.fold import millis
 from flowlake.lake import places
 from flowlake.lake.hours import Hour, from_text
 from flowlake.lake.observations import Row, from_lines
@@ -104,7 +105,7 @@ def _rows(store: ObjectStore, sweeps: Sweeps, cutoff: datetime, until: datetime)
 
 
 def _recorded(store: ObjectStore, key: str, cutoff: datetime) -> Iterator[Row]:
-    limit = cutoff.timestamp()
+    limit = round(cutoff.timestamp() * 1000)
     for row in from_lines(store.get(key)):
-        if from_text(row["recorded_at"]).timestamp() <= limit:
+        if millis(row["recorded_at"]) <= limit:
             yield row
