@@ -145,17 +145,23 @@ def _timeline(kind: str, entity_id: str, seen: list[tuple[int, int, Row]], sweep
                 continue  # ids of interfaces are never reused: a sight after the deletion is a late answer
             line.ended_at, line.ended_by = OPEN, None
             known = {}
-        line.sights.append(at)
+        _note(line.sights, at)
         if row["state"] != PARTIAL and row.get("addresses"):
-            line.listed.append(at)
+            _note(line.listed, at)
         for address in row.get("addresses_removed", ()):
-            line.given_up.setdefault(address, []).append(at)
+            _note(line.given_up.setdefault(address, []), at)
         before, known = known, _merged(known, row, lifelong)
         _extend(line, at, before, known, row)
     _absences(line, {row["source_id"] for _, _, row in seen}, sweeps)
     if kind == "interface" and line.states:
         _begin_with_creation(line, lifelong)
     return line
+
+
+def _note(moments: list[int], at: int) -> None:
+    """Adds a moment; rows come in order of time, and one that comes twice adds nothing."""
+    if not moments or moments[-1] != at:
+        moments.append(at)
 
 
 def _lifelong(seen: list[tuple[int, int, Row]]) -> Row:
