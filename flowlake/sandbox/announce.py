@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from flowlake.sandbox.describe import ecs_task, interface_item, mac, moment, tags_at
+from flowlake.sandbox.describe_interfaces import interface_item, mac, moment, tags_at
+from flowlake.sandbox.describe_services import ecs_task
 from flowlake.sandbox.estate import Estate
 from flowlake.sandbox.identity import digest
 from flowlake.sandbox.model import FOREVER, Account, Interface, Thing

@@ -16,7 +16,7 @@ from typing import Any
 
 from flowlake.inventory.aws import GLOBAL, Aws
 from flowlake.lake.hours import utc
-from flowlake.sandbox import describe
+from flowlake.sandbox import describe, describe_services
 from flowlake.sandbox.describe import Item
 from flowlake.sandbox.estate import Estate
 from flowlake.sandbox.model import Account
@@ -73,7 +73,7 @@ def _hosts(estate: Estate) -> dict[str, list[str]]:
     hosts = {}
     for thing in estate.things:
         if thing.kind == "db_instance":
-            hosts[describe.db_instance(thing)["Endpoint"]["Address"]] = [thing.attributes["interface"].address]
+            hosts[describe_services.db_instance(thing)["Endpoint"]["Address"]] = [thing.attributes["interface"].address]
     return hosts
 
 
@@ -245,7 +245,7 @@ def _principals(client: Client, asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def _accounts_of(client: Client, asked: dict[str, Any]) -> dict[str, Any]:
-    items = [describe.account(client.cloud.estate, account) for account in client.cloud.estate.accounts]
+    items = [describe_services.account(client.cloud.estate, account) for account in client.cloud.estate.accounts]
     return {
         "Accounts": [{k: v for k, v in i.items() if k != "Units"} for i in items if i["Units"][-1] == asked["ParentId"]]
     }
@@ -254,7 +254,9 @@ def _accounts_of(client: Client, asked: dict[str, Any]) -> dict[str, Any]:
 def _units(client: Client, asked: dict[str, Any]) -> dict[str, Any]:
     if asked["ParentId"] != "Root":
         return {"OrganizationalUnits": []}
-    units = sorted({describe.account(client.cloud.estate, a)["Units"][-1] for a in client.cloud.estate.accounts})
+    units = sorted(
+        {describe_services.account(client.cloud.estate, a)["Units"][-1] for a in client.cloud.estate.accounts}
+    )
     return {"OrganizationalUnits": [{"Id": unit, "Name": unit} for unit in units]}
 
 

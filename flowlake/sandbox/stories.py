@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from flowlake.sandbox.app import App
 from flowlake.sandbox.estate import Estate
 from flowlake.sandbox.model import Interface, Size, Thing
 from flowlake.sandbox.organisation import subnets
-from flowlake.sandbox.services import App, add_instance
+from flowlake.sandbox.parts import add_instance
 
 GROWTH = 0.23
 GROWING_TEAM = "Analytics"
