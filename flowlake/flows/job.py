@@ -39,6 +39,7 @@ from flowlake.flows.publish import (
     new_run_id,
     publish,
     read_manifest,
+    repair,
 )
 from flowlake.flows.schemas import arrow_schema
 from flowlake.lake import places
@@ -136,6 +137,7 @@ def enrich_hour(
     settings = _settings_document(options)
     if before is not None and not force and _same(store, before, read, book, state, settings):
         log(f"{hour} nothing to do: run {before.run_id} was made from the same objects and inventory")
+        repair(store, catalog, hour)  # a publisher may have died after it moved the pointer
         return Result(hour, None, unchanged=True)
     session = spark() if callable(spark) else spark
     run_id = new_run_id(now)
@@ -373,8 +375,11 @@ class _Hour:
         from flowlake.flows.audit import audit_run
 
         written.reconciliation.check()
-        audit_run(self.spark, self.store, self.hour, self.run_id, written.rows)
-        self.clock.step("audit", "passed")
+        published = {leg: amount for leg, amount in written.reconciliation.published.items() if amount}
+        audited = audit_run(
+            self.spark, self.store, self.hour, self.run_id, written.rows, self.options.window_seconds, published
+        )
+        self.clock.step("audit", f"{sum(audited.expectations.values())} expectations hold")
 
 
 def _reporters_key(hour: Hour, run_id: str) -> str:

@@ -397,10 +397,12 @@ def _runs_by_hour(store: ObjectStore, since_dt: str) -> dict[Hour, set[str]]:
 
 
 def _delete_run(store: ObjectStore, hour: Hour, run_id: str) -> None:
-    """Conversations first and the manifest last, so that a deletion that stops half-way is taken up again."""
-    for table in reversed(PUBLISHED):
-        store.delete([info.key for info in store.list(places.run_folder(table, hour, run_id))])
-    store.delete([places.manifest(hour, run_id)])
+    """The tables first and what lies by the manifest last: a deletion that stops half-way is taken up again."""
+    manifest = places.manifest(hour, run_id)
+    for folder in [places.run_folder(table, hour, run_id) for table in reversed(PUBLISHED)] + [
+        manifest[: manifest.rfind("/") + 1]
+    ]:
+        store.delete([info.key for info in store.list(folder)])
 
 
 def _began(run_id: str) -> datetime:

@@ -38,7 +38,7 @@ def run(arguments: Arguments, log: Log, local: bool = True, clock: Clock = lambd
     results = []
     for hour in _hours(arguments, store, started, log):
         results.append(enrich_hour(spark, store, catalog, hour, arguments.options, clock(), log, arguments.force))
-    expired = expire_runs(store, clock())
+    expired = expire_runs(store, catalog, clock())
     if expired:
         log(f"{len(expired)} superseded runs were deleted")
     return results

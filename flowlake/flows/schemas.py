@@ -37,6 +37,17 @@ def arrow_type(hive: str) -> pa.DataType:
     return _SCALARS[hive]
 
 
+def hive_type(type_: pa.DataType) -> str:
+    """An Arrow type in the contract's words, whatever its encoding; Arrow's own name where a contract has none."""
+    if pa.types.is_dictionary(type_):
+        return hive_type(type_.value_type)
+    if pa.types.is_list(type_):
+        return f"array<{hive_type(type_.value_type)}>"
+    if pa.types.is_map(type_):
+        return f"map<{hive_type(type_.key_type)},{hive_type(type_.item_type)}>"
+    return next((name for name, known in _SCALARS.items() if known == type_), str(type_))
+
+
 def arrow_schema(contract: Contract, partitions: bool = False) -> pa.Schema:
     """Columns as files hold them; with partitions the partition columns follow."""
     columns = contract.columns + (contract.partitions if partitions else ())

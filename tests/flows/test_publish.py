@@ -62,6 +62,7 @@ def written(store: ObjectStore, minutes: int = 0, **changes: Any) -> Run:
         if table != "rejects":
             store.put(f"{places.run_folder(table, HOUR, run_id)}part-0.parquet", f"{table} {run_id}".encode())
     store.put(f"{places.run_folder('conversations', HOUR, run_id)}_SUCCESS", b"")
+    store.put(places.manifest(HOUR, run_id).replace("manifest.json", "notes.arrow"), b"beside the manifest")
     known: dict[str, Any] = {
         "hour": HOUR,
         "run_id": run_id,
