@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from flowlake.flows.addresses import U64, is_none, is_public, parse
+from flowlake.flows.addresses import U64, is_none, is_public
 from flowlake.flows.book import FlowLog
 from flowlake.flows.lookup import FORWARDERS, NAT, NOBODY, AddressIndex, Lookup, Names, scopes
 from flowlake.flows.summarise import (
@@ -69,8 +69,7 @@ def examine(summary: Summary, lookup: Lookup) -> Worker:
     shows itself, where IPv4 shows the primary); else by the one address that all of the interface's sums have in common; else it stays unsaid.
     """
     sums = summary.sums()
-    texts = summary.addresses.list()
-    high, low = parse(texts)
+    high, low = summary.addresses.high, summary.addresses.low
     names = [str(name) if name is not None else None for name in summary.interfaces.list()]
     interface = lookup.interfaces.codes(names)
     col = {
@@ -183,53 +182,67 @@ def _own(
 def evidence_of(worker: Worker, lookup: Lookup) -> dict[str, pa.Table]:
     """Tables sources, lines, attested, listeners and facts of one worker, with texts instead of codes."""
     summary, sums = worker.summary, worker.sums
-    starts = summary.hour.starts
-    names = summary.interfaces.list()
-    texts = summary.addresses.list()
-    source, interface = sums["source"].to_numpy(), sums["interface"].to_numpy()
-    masks = minutes_masks(sums["first"].to_numpy(), sums["last"].to_numpy(), starts)
-    action = sums["action"].to_numpy()
-    lines: dict[tuple[int, int], list[int]] = {}
-    keys, inverse = np.unique(source.astype(np.int64) << 32 | interface, return_inverse=True)
-    mask_of = np.zeros(len(keys), dtype=np.uint64)
-    np.bitwise_or.at(mask_of, inverse, masks)
-    actions = np.zeros(len(keys), dtype=np.int64)
-    np.bitwise_or.at(actions, inverse, np.int64(1) << action.astype(np.int64))
-    counted = np.bincount(inverse, weights=sums["records"].to_numpy(), minlength=len(keys))
-    for i, key in enumerate(keys.tolist()):
-        lines[key >> 32, key & 0xFFFFFFFF] = [int(counted[i]), 0, 0, int(mask_of[i]), int(actions[i])]
-    for pair, (nodata, skipdata, mask) in summary.no_traffic.items():
-        entry = lines.setdefault(pair, [0, 0, 0, 0, 0])
-        entry[1] += nodata
-        entry[2] += skipdata
-        entry[3] |= mask
-    listed = list(lines.items())
-    result = {
+    names = pa.array([None if name is None else str(name) for name in summary.interfaces.list()], pa.string())
+    col = {name: sums[name].to_numpy() for name in ("source", "interface", "action", "records", "first", "last")}
+    masks = minutes_masks(col["first"], col["last"], summary.hour.starts)
+    # Where the inventory does not know an interface that shows two addresses, which of them is its own is not known either.
+    interface = col["interface"]
+    sure = (worker.local == worker.local_pkt) | (worker.interface[interface] >= 0)
+    own = worker.own & (interface != NULL) & sure
+    return {
         "sources": _sources_table(summary),
-        "lines": pa.table(
-            {
-                "source": pa.array([s for (s, _), _ in listed], pa.int32()),
-                "interface": pa.array([names[i] for (_, i), _ in listed], pa.string()),
-                **{
-                    name: pa.array([entry[at] for _, entry in listed], pa.uint64() if name == "mask" else pa.int64())
-                    for at, name in enumerate(("records", "nodata", "skipdata", "mask", "actions"))
-                },
-            }
-        ),
+        "lines": _lines(summary, col, masks, names),
         "facts": pa.table(
             {
-                "interface": pa.array([names[code] for code in summary.facts], pa.string()),
+                "interface": names.take(pa.array(list(summary.facts), pa.int64())),
                 **{
                     name: pa.array([facts.get(name) for facts in summary.facts.values()], pa.string()) for name in FACTS
                 },
             }
         ),
+        "attested": _attested(worker, interface[own], worker.local_pkt[own], masks[own], names),
+        "listeners": _listeners(worker, names),
     }
-    # Where the inventory does not know an interface that shows two addresses, which of them is its own is not known either.
-    own = worker.own & (interface != NULL) & ((worker.local == worker.local_pkt) | (worker.interface[interface] >= 0))
-    result["attested"] = _attested(interface[own], worker.local_pkt[own], masks[own], names, texts)
-    result["listeners"] = _listeners(worker, lookup, texts)
-    return result
+
+
+def _distinct(keys: I64) -> tuple[I64, I64]:
+    """Distinct keys in order of first sight, and for each row its key's place."""
+    encoded = pa.array(keys).dictionary_encode()
+    return encoded.dictionary.to_numpy(), encoded.indices.to_numpy()
+
+
+def _lines(summary: Summary, col: Mapping[str, npt.NDArray], masks: U64, names: pa.Array) -> pa.Table:
+    """One row an interface of a flow log: its records, NODATA and SKIPDATA lines, minutes in which it reported, actions."""
+    keys, row = _distinct(
+        np.concatenate(
+            [
+                col["source"].astype(np.int64) << 32 | col["interface"],
+                np.array([source << 32 | interface for source, interface in summary.no_traffic], dtype=np.int64),
+            ]
+        )
+    )
+    silent = np.array(list(summary.no_traffic.values()), dtype=object).reshape(-1, 3)
+    lines, quiet = row[: len(masks)], row[len(masks) :]
+    mask = np.zeros(len(keys), dtype=np.uint64)
+    np.bitwise_or.at(mask, lines, masks)
+    np.bitwise_or.at(mask, quiet, silent[:, 2].astype(np.uint64))
+    actions = np.zeros(len(keys), dtype=np.int64)
+    np.bitwise_or.at(actions, lines, np.int64(1) << col["action"].astype(np.int64))
+    counts = np.zeros((3, len(keys)), dtype=np.int64)
+    np.add.at(counts[0], lines, col["records"])
+    for at in (0, 1):
+        np.add.at(counts[at + 1], quiet, silent[:, at].astype(np.int64))
+    return pa.table(
+        {
+            "source": pa.array((keys >> 32).astype(np.int32)),
+            "interface": names.take(pa.array(keys & 0xFFFFFFFF)),
+            "records": counts[0],
+            "nodata": counts[1],
+            "skipdata": counts[2],
+            "mask": mask,
+            "actions": actions,
+        }
+    )
 
 
 def _sources_table(summary: Summary) -> pa.Table:
@@ -263,35 +276,34 @@ SOURCES = pa.schema(
 )
 
 
-def _attested(
-    interface: npt.NDArray, address: I64, masks: npt.NDArray[np.uint64], names: list, texts: list
-) -> pa.Table:
-    keys, inverse = np.unique(interface.astype(np.int64) << 32 | address, return_inverse=True)
+def _attested(worker: Worker, interface: npt.NDArray, address: I64, masks: U64, names: pa.Array) -> pa.Table:
+    """Which interface used which address, by its own records, in which minutes."""
+    keys, row = _distinct(interface.astype(np.int64) << 32 | address)
     mask = np.zeros(len(keys), dtype=np.uint64)
-    np.bitwise_or.at(mask, inverse, masks)
+    np.bitwise_or.at(mask, row, masks)
+    at = keys & 0xFFFFFFFF
     return pa.table(
-        {
-            "interface": pa.array([names[k >> 32] for k in keys.tolist()], pa.string()),
-            "addr": pa.array([texts[k & 0xFFFFFFFF] for k in keys.tolist()], pa.string()),
-            "mask": pa.array(mask, pa.uint64()),
-        }
+        {"interface": names.take(pa.array(keys >> 32)), "high": worker.high[at], "low": worker.low[at], "mask": mask}
     )
 
 
-def _listeners(worker: Worker, lookup: Lookup, texts: list) -> pa.Table:
+def _listeners(worker: Worker, names: pa.Array) -> pa.Table:
     """Who answered a SYN: by the interface that saw it, address, port and protocol. Public addresses stand for themselves."""
     sums = worker.sums
-    answered = sums["answered"].to_numpy() == 1
-    interface = sums["interface"].to_numpy()[answered].astype(np.int64)
-    server = sums["pkt_src"].to_numpy()[answered].astype(np.int64)
-    port = sums["srcport"].to_numpy()[answered].astype(np.int64)
-    keys = np.unique(np.stack([interface, server, port]), axis=1)
-    names = worker.summary.interfaces.list()
+    answered = np.flatnonzero(sums["answered"].to_numpy() == 1)
+    interface, server, port = (
+        sums[name].to_numpy()[answered].astype(np.int64) for name in ("interface", "pkt_src", "srcport")
+    )
+    ends, end = _distinct(interface << 32 | server)
+    keys, _ = _distinct(end.astype(np.int64) << 16 | port)
+    listener = ends[keys >> 16]
+    at = listener & 0xFFFFFFFF
     return pa.table(
         {
-            "interface": pa.array([names[i] for i in keys[0].tolist()], pa.string()),
-            "addr": pa.array([texts[a] for a in keys[1].tolist()], pa.string()),
-            "port": pa.array(keys[2], pa.int32()),
+            "interface": names.take(pa.array(listener >> 32)),
+            "high": worker.high[at],
+            "low": worker.low[at],
+            "port": pa.array((keys & 0xFFFF).astype(np.int32)),
         }
     )
 
@@ -563,7 +575,7 @@ def _attest(found: Hints, lookup: Lookup, evidence: Evidence) -> None:
     if not table.num_rows:
         return
     interface = found.codes(lookup, table["interface"].to_pylist())
-    high, low = parse(table["addr"].to_pylist())
+    high, low = table["high"].to_numpy(), table["low"].to_numpy()
     vpc = np.where(interface >= 0, found.interface_vpc[np.where(interface >= 0, interface, 0)], NOBODY)
     usable = (vpc >= 0) & ~is_none(high)
     interface, high, low, vpc = interface[usable], high[usable], low[usable], vpc[usable]
@@ -596,7 +608,7 @@ def _learn_listeners(found: Hints, lookup: Lookup, evidence: Evidence) -> None:
         return
     interface = found.codes(lookup, table["interface"].to_pylist())
     vpc = np.where(interface >= 0, found.interface_vpc[np.where(interface >= 0, interface, 0)], NOBODY)
-    high, low = parse(table["addr"].to_pylist())
+    high, low = table["high"].to_numpy(), table["low"].to_numpy()
     vpc = scopes(lookup, vpc.astype(np.int32), high, low)
     scope = listener_scope(vpc, is_public(high, low), table["port"].to_numpy())
     found.listeners, _ = AddressIndex.build(scope, high, low)

@@ -19,7 +19,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from flowlake.flows import attribute as attribution
-from flowlake.flows.addresses import parse
 from flowlake.flows.attribute import World
 from flowlake.flows.conversations import COUNTED, DUPLICATE, FATES, ON_HOP, OUTSIDE, Chosen, choose, group
 from flowlake.flows.evidence import Worker, evidence_of, examine
@@ -142,7 +141,7 @@ def _pack_worker(worker: Worker) -> bytes:
     return pack(
         {
             "sums": sums,
-            "addresses": pa.table({"text": pa.array(summary.addresses.list(), pa.string())}),
+            "addresses": pa.table({"high": worker.high, "low": worker.low}),
             "interfaces": pa.table({"text": pa.array(names, pa.string()), "forwards": pa.array(worker.forwards)}),
             "extras": pa.table(extras),
             "sources": pa.table(
@@ -183,13 +182,12 @@ class Sums:
 
 def unpack_sums(payload: bytes) -> Sums:
     tables = unpack(payload)
-    high, low = parse(tables["addresses"]["text"].to_pylist())
     columns = [tables["extras"][name].to_pylist() for name in EXTRAS]
     rows = tables["sources"].to_pylist()
     return Sums(
         tables["sums"].drop_columns(["own"]),
-        high,
-        low,
+        tables["addresses"]["high"].to_numpy(),
+        tables["addresses"]["low"].to_numpy(),
         tables["sums"]["own"].to_numpy(),
         tables["interfaces"]["forwards"].to_numpy(),
         tables["interfaces"]["text"].to_pylist(),

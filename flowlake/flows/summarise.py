@@ -23,6 +23,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from flowlake.flows.address_codes import AddressCodes
 from flowlake.lake.hours import SECONDS, Hour
 
 I64 = npt.NDArray[np.int64]
@@ -166,7 +167,7 @@ class _Counts:
 class Summary:
     """What one worker made of its objects: filled batch by batch, its memory grows with distinct connections and not with records."""
 
-    GROUP_AT = 400_000
+    GROUP_AT = 500_000
     FULL_AT = 1_500_000
 
     def __init__(self, hour: Hour, window_seconds: int) -> None:
@@ -175,14 +176,15 @@ class Summary:
 
     def clear(self) -> None:
         """Begins anew; what was held has been sent on."""
-        self.addresses, self.interfaces, self.extras = Texts(), Texts(), Texts()
+        self.addresses, self.interfaces, self.extras = AddressCodes(), Texts(), Texts()
         self.sources: dict[Source, int] = {}
         self.counts: list[_Counts] = []
         self.facts: dict[int, dict[str, str]] = {}
         self.no_traffic: dict[tuple[int, int], list[int]] = {}
         self._parts: list[pa.Table] = []
         self._rows = 0
-        self._group_at = self.GROUP_AT
+        self._waiting: list[pa.Table] = []
+        self._waiting_rows = 0
 
     def is_full(self) -> bool:
         """Whether it holds as much as it should: then it is to be sent on and cleared."""
@@ -298,17 +300,18 @@ class Summary:
                 "answered": (flags == 18).astype(np.int8),
             }
         )
-        part = _group(table)
-        self._parts.append(part)
-        self._rows += part.num_rows
-        if self._rows > self._group_at and len(self._parts) > 1:
-            self._regroup()
+        self._waiting.append(table)
+        self._waiting_rows += size
+        if self._waiting_rows > self.GROUP_AT:
+            self._group_waiting()
 
-    def _regroup(self) -> None:
-        whole = _group(pa.concat_tables(self._parts))
-        self._parts, self._rows = [whole], whole.num_rows
-        # Where grouping again brings little (all connections differ), do it more rarely.
-        self._group_at = max(self.GROUP_AT, 2 * whole.num_rows)
+    def _group_waiting(self) -> None:
+        """Adds up what came since the last time. Objects of other five minutes hold other slots: adding up all once more would bring little."""
+        if self._waiting:
+            part = _group(pa.concat_tables(self._waiting))
+            self._parts.append(part)
+            self._rows += part.num_rows
+            self._waiting, self._waiting_rows = [], 0
 
     def _extra(self, batch: pa.RecordBatch, names: set[str]) -> I64:
         """Code of the batch's rows for all fields that are evidence only, taken together: there are few distinct ones."""
@@ -403,10 +406,11 @@ class Summary:
             counts.reasons[reason] = counts.reasons.get(reason, 0) + number
 
     def sums(self) -> pa.Table:
-        """The sums, grouped for the last time, with their keys as columns."""
+        """The sums with their keys as columns. A connection that came in several parts may have several rows."""
+        self._group_waiting()
         if not self._parts:
             return SUMS.empty_table()
-        table = _group(pa.concat_tables(self._parts)) if len(self._parts) > 1 else self._parts[0]
+        table = pa.concat_tables(self._parts)
         k1, k2, k3 = (table[k].to_numpy() for k in ("k1", "k2", "k3"))
         mask = (1 << _ADDRESS_BITS) - 1
         columns = {
