@@ -194,7 +194,7 @@ def _by_attestation(
         a = first[r] + k
         holder, mask = hints.attested_interface[a], hints.attested_mask[a]
         for seen, several, span in ((near, near_several, wide), (exact, exact_several, tight)):
-            used = (mask & span[r]) != 0
+            used = (mask & span[r] != 0) & hints.attested_sure[a]
             several[r] |= used & (seen[r] >= 0) & (seen[r] != holder)
             seen[r] = np.where(used & (seen[r] < 0), holder, seen[r])
     return near, near_several, exact, exact_several

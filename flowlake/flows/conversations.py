@@ -158,6 +158,8 @@ def _receiver_first(
         & ((low_src & LOSSY) > 0)
     )
     both_known = (rows["src_who"] >= 0) & (rows["dst_who"] >= 0)
+    # Which of the two holds more was decided for the rows whose ends are known.
+    doubts[both_lossy & ~both_known & ((position == RECEIVER) | (position == SENDER))] |= UNSURE
     rivals = np.flatnonzero(
         both_lossy & ((position == RECEIVER) | (position == SENDER)) & both_known & ~rows["duplicate"]
     )

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from flowlake.flows.addresses import U64, is_none, is_public
 from flowlake.flows.book import FlowLog
-from flowlake.flows.lookup import FORWARDERS, NAT, NOBODY, AddressIndex, Lookup, Names, scopes
+from flowlake.flows.lookup import FORWARDERS, NAT, NOBODY, AddressIndex, Lookup, Names, scopes, within
 from flowlake.flows.summarise import (
     ACCEPT,
     EGRESS,
@@ -102,7 +102,7 @@ def examine(summary: Summary, lookup: Lookup) -> Worker:
     sends = direction == EGRESS
     local = np.where(sends, col["src"], col["dst"]).astype(np.int64)
     local_pkt = np.where(sends, col["pkt_src"], col["pkt_dst"]).astype(np.int64)
-    own = _own(lookup, interface, forwards, high, low, col["interface"], local, local_pkt)
+    own = _own(summary, lookup, interface, forwards, high, low, col["interface"], local, local_pkt)
     return Worker(summary, sums, high, low, interface, forwards, local, local_pkt, own & (direction != UNSAID))
 
 
@@ -160,6 +160,7 @@ def _forwards(
 
 
 def _own(
+    summary: Summary,
     lookup: Lookup,
     interface: I32,
     forwards: npt.NDArray[np.int8],
@@ -171,9 +172,23 @@ def _own(
 ) -> Bools:
     """Whether the sum's own side is the interface itself (its primary or a secondary address) and not traffic it passes on.
 
-    Where the packet's address differs from the interface's, it is a secondary address unless the interface forwards.
+    Where the packet's address differs from the interface's, it is a secondary address unless the interface forwards, as its kind says; or
+    the address can't be the interface's, as it lies in none of its VPC's ranges (a NAT instance, a router, an overlay's pods).
     """
-    return (local == local_pkt) | (forwards[code] == 0)
+    own = (local == local_pkt) | (forwards[code] == 0)
+    asked = np.flatnonzero(own & (local != local_pkt))
+    if not len(asked):
+        return own
+    interface_vpc = np.full(len(interface), NOBODY, dtype=np.int32)
+    known = interface >= 0
+    interface_vpc[known] = lookup.interface_vpc[interface[known]]
+    said = [None if (facts := summary.facts.get(c)) is None else facts.get("vpc_id") for c in range(len(interface))]
+    interface_vpc = np.where(interface_vpc >= 0, interface_vpc, lookup.vpcs.codes(said))
+    # A VPC whose ranges are not known may hold any private address, and no public one.
+    own[asked] = within(lookup, interface_vpc[code[asked]], high[local_pkt[asked]], low[local_pkt[asked]])
+    rest = asked[~own[asked] & (interface[code[asked]] >= 0)]
+    own[rest] = _holds(lookup, interface[code[rest]], high[local_pkt[rest]], low[local_pkt[rest]])
+    return own
 
 
 # --- what a worker tells ---------------------------------------------------------------------------------------------
@@ -188,7 +203,7 @@ def evidence_of(worker: Worker, lookup: Lookup) -> dict[str, pa.Table]:
     # Where the inventory does not know an interface that shows two addresses, which of them is its own is not known either.
     interface = col["interface"]
     sure = (worker.local == worker.local_pkt) | (worker.interface[interface] >= 0)
-    own = worker.own & (interface != NULL) & sure
+    own = worker.own & (interface != NULL)
     return {
         "sources": _sources_table(summary),
         "lines": _lines(summary, col, masks, names),
@@ -200,7 +215,7 @@ def evidence_of(worker: Worker, lookup: Lookup) -> dict[str, pa.Table]:
                 },
             }
         ),
-        "attested": _attested(worker, interface[own], worker.local_pkt[own], masks[own], names),
+        "attested": _attested(worker, interface[own], worker.local_pkt[own], masks[own], sure[own], names),
         "listeners": _listeners(worker, names),
     }
 
@@ -276,14 +291,22 @@ SOURCES = pa.schema(
 )
 
 
-def _attested(worker: Worker, interface: npt.NDArray, address: I64, masks: U64, names: pa.Array) -> pa.Table:
-    """Which interface used which address, by its own records, in which minutes."""
-    keys, row = _distinct(interface.astype(np.int64) << 32 | address)
+def _attested(
+    worker: Worker, interface: npt.NDArray, address: I64, masks: U64, sure: Bools, names: pa.Array
+) -> pa.Table:
+    """Which interface used which address, by its own records, in which minutes; and whether that is sure."""
+    keys, row = _distinct(interface.astype(np.int64) << 32 | sure.astype(np.int64) << 31 | address)
     mask = np.zeros(len(keys), dtype=np.uint64)
     np.bitwise_or.at(mask, row, masks)
-    at = keys & 0xFFFFFFFF
+    at = keys & 0x7FFFFFFF
     return pa.table(
-        {"interface": names.take(pa.array(keys >> 32)), "high": worker.high[at], "low": worker.low[at], "mask": mask}
+        {
+            "interface": names.take(pa.array(keys >> 32)),
+            "high": worker.high[at],
+            "low": worker.low[at],
+            "mask": mask,
+            "sure": (keys >> 31 & 1) == 1,
+        }
     )
 
 
@@ -330,6 +353,7 @@ class Hints:
     attested: AddressIndex
     attested_interface: I32
     attested_mask: U64
+    attested_sure: Bools
     listeners: AddressIndex
 
     def codes(self, lookup: Lookup, names: Sequence[str | None]) -> I32:
@@ -456,9 +480,10 @@ def hints(
     return found
 
 
-def _no_attestation() -> tuple[AddressIndex, I32, U64]:
+def _no_attestation() -> tuple[AddressIndex, I32, U64, Bools]:
     nothing = np.zeros(0, np.uint64)
-    return AddressIndex.build(np.zeros(0, np.int64), nothing, nothing)[0], np.zeros(0, np.int32), nothing
+    none = AddressIndex.build(np.zeros(0, np.int64), nothing, nothing)[0]
+    return none, np.zeros(0, np.int32), nothing, np.zeros(0, np.bool_)
 
 
 def _vpc_codes(lookup: Lookup, new: Names, vpc_ids: Sequence[str | None]) -> I32:
@@ -579,11 +604,12 @@ def _attest(found: Hints, lookup: Lookup, evidence: Evidence) -> None:
     vpc = np.where(interface >= 0, found.interface_vpc[np.where(interface >= 0, interface, 0)], NOBODY)
     usable = (vpc >= 0) & ~is_none(high)
     interface, high, low, vpc = interface[usable], high[usable], low[usable], vpc[usable]
-    mask = table["mask"].to_numpy()[usable]
-    # One row for each (VPC, address, interface), however many workers saw it.
-    grouped: dict[tuple[int, int, int, int], int] = {}
-    for key in zip(vpc.tolist(), high.tolist(), low.tolist(), interface.tolist(), mask.tolist(), strict=True):
-        grouped[key[:4]] = grouped.get(key[:4], 0) | key[4]
+    mask, sure = table["mask"].to_numpy()[usable], table["sure"].to_numpy()[usable]
+    # One row for each (VPC, address, interface, sureness), however many workers saw it.
+    grouped: dict[tuple[int, int, int, int, bool], int] = {}
+    of = (vpc.tolist(), high.tolist(), low.tolist(), interface.tolist(), sure.tolist())
+    for key, minutes in zip(zip(*of, strict=True), mask.tolist(), strict=True):
+        grouped[key] = grouped.get(key, 0) | minutes
     if not grouped:
         return
     keys = list(grouped)
@@ -595,6 +621,7 @@ def _attest(found: Hints, lookup: Lookup, evidence: Evidence) -> None:
     found.attested = index
     found.attested_interface = np.array([k[3] for k in keys], np.int32)[order]
     found.attested_mask = np.array(list(grouped.values()), np.uint64)[order]
+    found.attested_sure = np.array([k[4] for k in keys], np.bool_)[order]
 
 
 def listener_scope(vpc: npt.NDArray, public: Bools, port: npt.NDArray) -> I64:

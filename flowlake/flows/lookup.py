@@ -201,6 +201,17 @@ def scopes(lookup: Lookup, vpc: I32, high: U64, low: U64) -> I32:
     return scope
 
 
+def within(lookup: Lookup, vpc: I32, high: U64, low: U64) -> Bools:
+    """Whether each address may lie in the VPC: in one of its ranges, or where these are not known in private space."""
+    result = ~is_public(high, low)
+    for one in np.unique(vpc[vpc >= 0]).tolist():
+        ranges = lookup.known_ranges(one)
+        if ranges:
+            rows = np.flatnonzero(vpc == one)
+            result[rows] = _held(ranges, high[rows], low[rows])
+    return result
+
+
 def _held(ranges: Sequence[tuple[int, int]], high: U64, low: U64) -> Bools:
     held = np.zeros(len(high), dtype=np.bool_)
     for first, last in ranges:

@@ -713,3 +713,45 @@ def test_connections_opened_are_those_of_the_client() -> None:
     answer = run(steady(VPC, A, flow_log("fl-1")), {"fl-1": seen})
     # SYN (2) and SYN with FIN (3) open; SYN-ACK (18) answers; 0 goes on.
     assert answer.show("uploaded", "downloaded", "connections_opened", "roles_by") == [(180, 90, 2, "handshake")]
+
+
+def test_an_unknown_interface_that_shows_a_second_address_is_one_reporter_of_its_pair() -> None:
+    """eni-new answers on 10.0.0.51, its records show 10.0.0.50 beside it. It is not named for eni-a's sake (it might pass on others' traffic),
+    but the two records are the same 100 bytes."""
+    known = lines(PLAIN, "eni-a 10.0.0.1 10.0.0.51 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK")
+    new = lines(
+        PACKETS + " flow-direction vpc-id",
+        "eni-new 10.0.0.1 10.0.0.50 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK 10.0.0.1 10.0.0.51 ingress vpc-1",
+    )
+    answer = run(steady(VPC, A, flow_log("fl-a"), flow_log("fl-b")), {"fl-a": known, "fl-b": new})
+    assert answer.fates == {"counted": 100, "other_reporter": 100}
+    assert answer.show("uploaded", "reporter") == [(100, ["eni-new"])]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_an_instance_that_passes_on_the_packets_of_others_is_not_their_end(known: bool) -> None:
+    """A NAT instance: its records show the world's address beside its own, which it can't hold. The client's own record counts; the way back too."""
+    router = [eni("eni-router", "10.0.9.9")] if known else []
+    client = lines(
+        PACKETS,
+        f"""
+        eni-a 10.0.0.1 {WORLD} 50000 443 6  300 10:01:00 10:01:59 ACCEPT OK 10.0.0.1 {WORLD}
+        eni-a {WORLD} 10.0.0.1 443 50000 6 5000 10:01:00 10:01:59 ACCEPT OK {WORLD} 10.0.0.1
+        """,
+    )
+    passed_on = lines(
+        PACKETS + " flow-direction vpc-id",
+        f"""
+        eni-router 10.0.0.1 10.0.9.9 50000 443 6  300 10:01:00 10:01:59 ACCEPT OK 10.0.0.1 {WORLD} ingress vpc-1
+        eni-router 10.0.9.9 10.0.0.1 443 50000 6 5000 10:01:00 10:01:59 ACCEPT OK {WORLD} 10.0.0.1 egress vpc-1
+        """,
+    )
+    inventory = steady(VPC, A, *router, flow_log("fl-a"), flow_log("fl-b"))
+    both = run(inventory, {"fl-a": client, "fl-b": passed_on})
+    assert both.show(
+        "client_interface_id", "server_addr", "server_interface_id", "uploaded", "downloaded", "reporter"
+    ) == [("eni-a", WORLD, None, 300, 5000, ["eni-a"])]
+    assert both.fates == {"counted": 5300, "other_reporter": 5300}
+    # Where the client is not logged, what the router saw is all there is.
+    alone = run(inventory, {"fl-b": passed_on})
+    assert alone.show("client_interface_id", "server_addr", "uploaded", "downloaded") == [("eni-a", WORLD, 300, 5000)]
