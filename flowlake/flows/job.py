@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from flowlake.flows import coverage, steps
 from flowlake.flows.attribute import Settings, World
+from flowlake.flows.audit import audit_run, prepare
 from flowlake.flows.book import Book, build
 from flowlake.flows.evidence import Evidence, Hints, hints, merge
 from flowlake.flows.fold import OPEN
@@ -140,6 +141,8 @@ def enrich_hour(
         repair(store, catalog, hour)  # a publisher may have died after it moved the pointer
         return Result(hour, None, unchanged=True)
     session = spark() if callable(spark) else spark
+    if options.audit:
+        prepare()
     run_id = new_run_id(now)
     made = _Hour(session, store, raw_store, hour, options, run_id, clock)
     written = made.run(objects, book, sweeps, state)
@@ -372,8 +375,6 @@ class _Hour:
         self.store.put(_reporters_key(self.hour, self.run_id), _ipc(table))
 
     def audit(self, written: Written) -> None:
-        from flowlake.flows.audit import audit_run
-
         written.reconciliation.check()
         published = {leg: amount for leg, amount in written.reconciliation.published.items() if amount}
         audited = audit_run(
