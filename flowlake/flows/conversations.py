@@ -320,7 +320,8 @@ def group(
     how = np.concatenate([np.where(up, r["src_how"], r["dst_how"]), np.where(up, r["dst_how"], r["src_how"])])
     best = np.full(len(first_end), NONE, dtype=np.int8)
     np.minimum.at(best, end_of, how.astype(np.int8))
-    endpoints = Endpoints(*(part[first_end] for part in both), best)
+    who, state, high, low, scope, label = (part[first_end] for part in both)
+    endpoints = Endpoints(who, state, high, low, scope, label, best)
     ports = has_ports(r["protocol"])
     server_port = np.where(ports, np.where(up, r["dstport"], r["srcport"]), -1).astype(np.int64)
     # Evidence tells of the leg that counts: what a hop or a gateway's inside saw belongs to the client's own conversation.

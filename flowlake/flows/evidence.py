@@ -152,7 +152,7 @@ def _forwards(
         if name is not None and name.startswith("nat-"):
             result[code] = NAT
     column = EXTRAS.index("interface_type")
-    kinds = [FORWARDERS.get(key[column] or "", 0) if key else 0 for key in summary.extras.list()]  # type: ignore[index]
+    kinds = [FORWARDERS.get(key[column] or "", 0) if key else 0 for key in summary.extras.list()]
     if any(kinds):
         of_row = np.array(kinds, dtype=np.int8)[col["extra"]]
         np.maximum.at(result, col["interface"], of_row)

@@ -175,7 +175,8 @@ def aws_ranges_at(store: ObjectStore, hour: Hour) -> Ranges:
 def _settings_document(options: Options) -> dict[str, Any]:
     kept = ("window_seconds", "format", "owner_tags", "app_tags", "clock_slack_seconds")
     document = {name: value for name, value in asdict(options).items() if name in kept}
-    return json.loads(json.dumps(document | {"networks": _digest_of_networks(options)}))  # type: ignore[no-any-return]
+    as_json: dict[str, Any] = json.loads(json.dumps(document | {"networks": _digest_of_networks(options)}))
+    return as_json
 
 
 def _digest_of_networks(options: Options) -> str | None:

@@ -61,13 +61,13 @@ class AddressIndex:
 
     keys: U64
     first: I64
-    scope: I32
+    scope: I32 | I64
     high: U64
     low: U64
     salt: int
 
     @classmethod
-    def build(cls, scope: I32, high: U64, low: U64) -> tuple[AddressIndex, I64]:
+    def build(cls, scope: I32 | I64, high: U64, low: U64) -> tuple[AddressIndex, I64]:
         """The index and the order in which the rows must be laid for it."""
         for salt in range(16):
             keys = mix(scope, high, low, salt)

@@ -4,9 +4,10 @@ learned from the hour's other handshakes, well-known ports; else unknown."""
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import resources
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -42,7 +43,7 @@ def decide(
     lookup: Lookup,
     hints: Hints,
     sums: Mapping[str, npt.NDArray],
-    ends: Mapping[str, object],
+    ends: Mapping[str, Any],
     lies_in: Mapping[str, npt.NDArray],
 ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int8]]:
     """For each sum: 1 where the source is the client, 0 where the destination is, -1 unknown; and the rule that said so.
@@ -59,10 +60,13 @@ def decide(
         client_is_src[sure] = dst_serves[sure]
         roles_by[sure] = rule
 
-    settle(*(_listens(lookup, ends[f"{end}_state"], sums[f"{end}port"]) for end in ("src", "dst")), INVENTORY)  # type: ignore[misc, arg-type]
+    def both(serves: Callable[[str], Bools], rule: int) -> None:
+        settle(serves("src"), serves("dst"), rule)
+
+    both(lambda end: _listens(lookup, ends[f"{end}_state"], sums[f"{end}port"]), INVENTORY)
     settle(*_handshakes(sums), HANDSHAKE)
-    settle(*(_learned(hints, ends, end, sums[f"{end}port"], lies_in[end]) for end in ("src", "dst")), LISTENER)  # type: ignore[misc]
-    settle(*(_well_known(sums["protocol"], sums[f"{end}port"]) for end in ("src", "dst")), WELL_KNOWN)  # type: ignore[misc]
+    both(lambda end: _learned(hints, ends, end, sums[f"{end}port"], lies_in[end]), LISTENER)
+    both(lambda end: _well_known(sums["protocol"], sums[f"{end}port"]), WELL_KNOWN)
     return client_is_src, roles_by
 
 
@@ -95,13 +99,13 @@ def _handshakes(sums: Mapping[str, npt.NDArray]) -> tuple[Bools, Bools]:
     return np.where(swap, b_of, a_of), np.where(swap, a_of, b_of)
 
 
-def _learned(hints: Hints, ends: Mapping[str, object], end: str, port: npt.NDArray, vpc: npt.NDArray) -> Bools:
+def _learned(hints: Hints, ends: Mapping[str, Any], end: str, port: npt.NDArray, vpc: npt.NDArray) -> Bools:
     """Whether the hour's other handshakes show the end answering on the port."""
     if not len(hints.listeners.keys):
         return np.zeros(len(port), dtype=np.bool_)
     high, low = ends[f"{end}_high"], ends[f"{end}_low"]
-    scope = listener_scope(vpc, is_public(high, low), port)  # type: ignore[arg-type]
-    begin, stop = hints.listeners.find(scope, high, low)  # type: ignore[arg-type]
+    scope = listener_scope(vpc, is_public(high, low), port)
+    begin, stop = hints.listeners.find(scope, high, low)
     return stop > begin
 
 
