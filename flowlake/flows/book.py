@@ -136,6 +136,7 @@ def build(rows: Iterable[Row], hour_starts: int, until: int = OPEN, margin_ms: i
         if row["state"] == "complete" and row["kind"] == "interface" and millis(row["sweep_started_at"]) >= ends:
             swept.add((row["account_id"], row.get("region", "")))
     timelines = fold(_with_tag_rows(kept), until)
+    _end_with_instances(timelines)
     begins = hour_starts * 1000 - margin_ms
     interfaces = timelines.get("interface", {})
     claims = sorted(
@@ -146,6 +147,27 @@ def build(rows: Iterable[Row], hour_starts: int, until: int = OPEN, margin_ms: i
     book = Book(hour_starts, states, claims, topology, list(_resources(timelines, begins)), frozenset(swept))
     book.digest = _digest(book)
     return book
+
+
+def _end_with_instances(timelines: Timelines) -> None:
+    """Ends interfaces that go with their instance when it is known to be terminated: no event tells of their own end."""
+    instances = timelines.get("instance", {})
+    for line in timelines.get("interface", {}).values():
+        said = line.states[-1].attributes if line.states else {}
+        instance = instances.get(said.get("instance_id") or "")
+        if instance is None or instance.ended_by != "event" or line.ended_by == "event":
+            continue
+        goes_too = next(
+            (
+                goes
+                for s in reversed(line.states)
+                if (goes := _detail(s.attributes).get("delete_on_termination")) is not None
+            ),
+            False,
+        )
+        # Seen after it: then it stayed, or the instance's end is told wrongly.
+        if goes_too and max(line.sights, default=0) <= instance.ended_at <= line.ended_at:
+            line.end(instance.ended_at, "event")
 
 
 def _digest(book: Book) -> str:

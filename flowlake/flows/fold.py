@@ -5,8 +5,8 @@ the known attributes do not change. Event time counts, not arrival: the order in
 a row that comes twice changes nothing. Times are epoch milliseconds (UTC).
 
 What ends a state: the entity's deletion (an event), its absence from a complete sweep that began after it was
-first seen, or a change (a new state follows). An interface's VPC, subnet, owner and primary address never change, so they are
-known for the whole life of the interface as soon as one observation says them. Tags, groups and attachments hold from the sight that
+first seen or from an answer that asked for it, or a change (a new state follows). An interface's VPC, subnet, owner and
+primary address never change, so they are known for the whole life of the interface as soon as one observation says them. Tags, groups and attachments hold from the sight that
 says them; an attachment's own time sharpens its start.
 """
 
@@ -85,6 +85,18 @@ class Timeline:
     ended_by: str | None = None
     first_seen: int = OPEN
 
+    def end(self, at: int, by: str) -> None:
+        """Ends the entity and its last state, anew where that had ended later.
+
+        by: event, or absence (the end was at some time before).
+        """
+        if self.states and self.states[-1].valid_to >= min(at, self.ended_at):
+            state = self.states[-1]
+            state.valid_to, state.to_source = max(at, state.valid_from), by
+            if by == "event":
+                state.last_seen = max(state.last_seen, at)
+        self.ended_at, self.ended_by = at, by
+
 
 @dataclass(frozen=True)
 class Sweep:
@@ -138,7 +150,7 @@ def _timeline(kind: str, entity_id: str, seen: list[tuple[int, int, Row]], sweep
     for at, _, row in seen:
         if row["state"] == ABSENT:
             if line.ended_at == OPEN:
-                _end(line, at, "event")
+                line.end(at, "event" if _tells_the_end(row) else "absence")
             continue
         if line.ended_at != OPEN:
             if kind == "interface":
@@ -156,6 +168,11 @@ def _timeline(kind: str, entity_id: str, seen: list[tuple[int, int, Row]], sweep
     if kind == "interface" and line.states:
         _begin_with_creation(line, lifelong)
     return line
+
+
+def _tells_the_end(row: Row) -> bool:
+    """Whether the row is of the event that ended the entity; an answer that did not find it came at some time after."""
+    return row["source"] == EVENT and not row["source_name"].startswith(("Describe", "List", "Get"))
 
 
 def _note(moments: list[int], at: int) -> None:
@@ -229,15 +246,6 @@ def _attachment(known: Row) -> tuple[Any, ...]:
     return known.get("attachment_id"), known.get("instance_id")
 
 
-def _end(line: Timeline, at: int, by: str) -> None:
-    line.ended_at, line.ended_by = at, by
-    if line.states and line.states[-1].valid_to == OPEN:
-        state = line.states[-1]
-        state.valid_to, state.to_source = max(at, state.valid_from), by
-        if by == "event":
-            state.last_seen = max(state.last_seen, at)
-
-
 def _absences(line: Timeline, seen_by: set[str], sweeps: Iterable[Sweep]) -> None:
     """Ends what a complete sweep did not find, if it was first seen before that sweep began and not seen since."""
     if line.ended_at != OPEN or not line.sights:
@@ -245,7 +253,7 @@ def _absences(line: Timeline, seen_by: set[str], sweeps: Iterable[Sweep]) -> Non
     last = line.sights[-1]
     for sweep in sorted(sweeps, key=lambda s: s.started_at):
         if sweep.sweep_id not in seen_by and line.first_seen < sweep.started_at and last <= sweep.finished_at:
-            _end(line, max(sweep.started_at, last), "absence")
+            line.end(max(sweep.started_at, last), "absence")
             return
 
 

@@ -1,0 +1,57 @@
+"""When an interface's life ends: by its own event, with its instance, or some time before an answer that lacks it."""
+
+from __future__ import annotations
+
+import pytest
+
+from flowlake.flows.book import Claim, build
+from flowlake.lake.observations import Row
+from tests.flows.worked import HOUR, eni, event, gone, ms, seen, sweep, vpc
+
+VPC = vpc("vpc-1", "10.0.0.0/16")
+
+
+def of_instance(goes_with_it: bool) -> dict:
+    return eni("eni-i", "10.0.0.5", instance_id="i-1", detail={"delete_on_termination": goes_with_it})
+
+
+def terminated(at: str, source_name: str = "EC2 Instance State-change Notification") -> Row:
+    return event(at, {"kind": "instance", "entity_id": "i-1"}, "absent", source_name)
+
+
+def claim(rows: list[Row]) -> Claim:
+    (found,) = build(rows, HOUR.starts).claims
+    return found
+
+
+@pytest.mark.parametrize(("goes_with_it", "until"), [(True, "10:20:00"), (False, "10:10:00")])
+def test_an_interface_that_goes_with_its_instance_ends_when_that_is_terminated(goes_with_it: bool, until: str) -> None:
+    """Seen at 10:10, its instance terminated at 10:20, missed by the sweep of 12:00."""
+    rows = [event("10:10", of_instance(goes_with_it)), terminated("10:20"), *sweep("12:00", VPC)]
+    found = claim(rows)
+    assert (found.valid_to, found.exact_end) == (ms(f"{until}"), goes_with_it)
+
+
+def test_an_answer_without_the_instance_does_not_say_when_it_ended() -> None:
+    rows = [event("10:10", of_instance(True)), terminated("10:20", "DescribeInstances"), *sweep("12:00", VPC)]
+    assert claim(rows).valid_to == ms("10:10:00")
+
+
+def test_an_interface_seen_after_its_instances_end_did_not_go_with_it() -> None:
+    rows = [event("10:10", of_instance(True)), terminated("10:20"), *sweep("12:00", VPC, of_instance(True))]
+    assert claim(rows).valid_to == ms("12:00:00")
+
+
+def test_an_answer_that_does_not_find_an_interface_came_at_some_time_after_its_end() -> None:
+    """Asked for at 10:30 and not found; at 10:10 it was there. When it went between them nobody knows."""
+    eni_b = eni("eni-b", "10.0.0.5")
+    missing = event("10:30", eni_b, "absent", "DescribeNetworkInterfaces")
+    found = claim([event("10:10", eni_b), missing])
+    assert (found.valid_to, found.exact_end, found.open) == (ms("10:10:00"), False, False)
+    # The event itself, come late, says when.
+    assert claim([event("10:10", eni_b), missing, gone("10:25", "eni-b")]).valid_to == ms("10:25:00")
+
+
+def test_a_terminated_instance_in_a_sweep_is_gone_at_some_time_before() -> None:
+    listed = seen("12:00", "sweep", {"kind": "instance", "entity_id": "i-1"}, "absent", "DescribeInstances")
+    assert claim([event("10:10", of_instance(True)), listed, *sweep("12:00", VPC)]).valid_to == ms("10:10:00")
