@@ -61,7 +61,7 @@ def _interface_created(call: Call) -> list[Row]:
     """The interface whole, as it was created: attached to nothing yet, without a public address."""
     item = boto3_shape(_part(call, "networkInterface"), "NetworkInterface")
     owned(call.account_id, item.get("OwnerId"), str(item.get("NetworkInterfaceId")))
-    return rows_of("interface", item, call.seen)
+    return [{**row, "created_at": row["observed_at"]} for row in rows_of("interface", item, call.seen)]
 
 
 def _instances_run(call: Call) -> list[Row]:
@@ -114,7 +114,8 @@ def _instance_states(call: Call) -> list[Row]:
     for tree in listed(call.response.get("instancesSet")):
         if not isinstance(tree, Mapping):
             raise Unreadable("instancesSet holds no instances")
-        instance, state = str(tree.get("instanceId")), str((tree.get("currentState") or {}).get("name"))
+        instance, current = str(tree.get("instanceId")), tree.get("currentState")
+        state = str(current.get("name") if isinstance(current, Mapping) else None)
         if not is_id("instance", instance) or state not in INSTANCE_STATES:
             raise Rejected("unknown_state", f"{instance} is {state}")
         rows.append(instance_row(instance, state, call.seen))
@@ -325,7 +326,7 @@ def _functions(call: Call) -> list[str]:
 
 def _cluster_names(call: Call) -> list[str]:
     """EKS: the cluster's name is the request's name, and the response's."""
-    name = call.request.get("name") or (call.response.get("cluster") or {}).get("name")
+    name = call.request.get("name") or next(under(call.response.get("cluster"), "name"), None)
     return [name] if isinstance(name, str) else []
 
 

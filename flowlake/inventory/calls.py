@@ -125,7 +125,7 @@ _PREFIXES = {
     "attachment": "eni-attach",
     "file_system": "fs",
 }
-_IDS = {kind: re.compile(rf"^{prefix}-[0-9a-f]{{8,17}}$") for kind, prefix in _PREFIXES.items()}
+_IDS = {kind: re.compile(rf"^{prefix}-[0-9a-f]{{8,17}}\Z") for kind, prefix in _PREFIXES.items()}
 
 
 def under(tree: Tree, key: str) -> Iterator[str]:

@@ -25,8 +25,10 @@ from flowlake.lake.observations import ABSENT, EVENT, BadObservation
 # ---- the envelope ------------------------------------------------------------------------------------------------
 
 _REQUIRED = ("source", "id", "account", "region", "time", "detail-type", "detail")
-_TWELVE_DIGITS = re.compile(r"^[0-9]{12}$")
-_REGION = re.compile(r"^[a-z]{2,}(-[a-z]+)+-[0-9]+$")
+_AWS_ITSELF = re.compile(r"^aws\.[a-z0-9-]+\Z")
+"""Nobody else can send events with such a source. (Partners send theirs as aws.partner/their.name/…)"""
+_TWELVE_DIGITS = re.compile(r"^[0-9]{12}\Z")
+_REGION = re.compile(r"^[a-z]{2,}(-[a-z]+)+-[0-9]+\Z")
 _FUTURE = timedelta(hours=1)
 
 
@@ -37,7 +39,7 @@ def read(envelope: Tree, recorded_at: datetime, keep_tags: frozenset[str] | None
     for field in _REQUIRED:
         if envelope.get(field) in (None, ""):
             raise Rejected(f"lacks_{field.replace('-', '_')}")
-    if not str(envelope["source"]).startswith("aws."):
+    if not _AWS_ITSELF.match(str(envelope["source"])):
         raise Rejected("not_from_aws", f"source {envelope['source']}")
     reader = _DETAIL_TYPES.get(str(envelope["detail-type"]))
     if reader is None:
@@ -135,7 +137,7 @@ def _instance_state(envelope: Mapping[str, Tree], seen: Seen) -> Reading:
     instance, state = detail.get("instance-id"), detail.get("state")
     if not is_id("instance", instance):
         raise Rejected("bad_instance_id", f"instance-id {instance}")
-    if state not in INSTANCE_STATES:
+    if not isinstance(state, str) or state not in INSTANCE_STATES:
         raise Rejected("unknown_state", f"state {state}")
     for arn in listed(envelope.get("resources")):
         owned_arn(seen.account_id, cloudtrail.text(arn, "resources"))

@@ -102,6 +102,7 @@ def test_a_created_interface_is_whole_at_the_calls_own_time():
             "vpc_id": "vpc-1",
             "subnet_id": "subnet-1",
             "availability_zone": "eu-central-1a",
+            "created_at": "2026-01-01 10:00:00.000",
             "addresses": ["10.0.0.5", "10.0.0.6"],
             "prefixes": ["10.0.0.16/28"],
             "public_addresses": [],
@@ -561,6 +562,7 @@ def test_calls_that_changed_nothing_are_ignored_by_name(detail, why):
     [
         ({"source": "my.app"}, "not_from_aws"),
         ({"source": "awsome"}, "not_from_aws"),
+        ({"source": "aws.partner/example.com/ec2"}, "not_from_aws"),
         ({"source": None}, "lacks_source"),
         ({"id": None}, "lacks_id"),
         ({"time": None}, "lacks_time"),

@@ -197,6 +197,49 @@ def test_shuffled_repeated_and_cut_otherwise_events_give_the_same_observations(t
     assert set(but_for_recorded_at(rows_in(wild))) == set(but_for_recorded_at(rows_in(straight)))
 
 
+junk = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=3)
+    | st.builds(list)
+    | st.builds(dict)
+    | st.builds(lambda: [{"x": 1}])
+)
+
+
+def paths(tree, here=()):
+    """All places in a tree."""
+    members = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    for name, member in members:
+        yield (*here, name)
+        yield from paths(member, (*here, name))
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), number=st.integers(0, 60))
+def test_whatever_stands_in_an_event_it_ends_by_name_and_blocks_nothing(tmp_path_factory, data, number):
+    event = bench.events(61)[number]
+    for path in data.draw(st.lists(st.sampled_from(list(paths(event))), min_size=1, max_size=3)):
+        *parents, last = path
+        at = event
+        try:
+            for name in parents:
+                at = at[name]
+            at[last] = data.draw(junk)
+        except (KeyError, IndexError, TypeError):
+            continue  # an earlier change took this place away
+
+    def unreachable(account_id, region):
+        raise AccountUnreachable("not in this test")
+
+    store = FolderStore(str(tmp_path_factory.mktemp("lake")))
+    outcome = run([event, deleted(ENIS[0])], store, unreachable)
+    assert outcome.failed == {}
+    assert "not_understood" not in outcome.rejected
+    assert ENIS[0] in {row["entity_id"] for row in rows_in(store)}
+
+
 # ---- what is fetched ----
 
 
