@@ -23,6 +23,8 @@ from flowlake.sandbox.truth import Truth
 
 BATCH = 20_000
 """Connections worked out at a time."""
+LASTING_BATCH = 4_000
+"""Of lasting connections, which have more records in a step."""
 SHORT = 600_000
 """Connections shorter than this (ms) are written at once; longer ones step by step."""
 
@@ -101,7 +103,7 @@ class Emission:
         within = (step * STEP, (step + 1) * STEP)
         kept = []
         for connections in long:
-            self._emit(connections, within)
+            self._emit_lasting(connections, within)
             alive = connections.ends + 700_000 > within[1]
             if alive.any():
                 kept.append(connections.take(alive))
@@ -125,9 +127,13 @@ class Emission:
     def _drain(self, step: int, long: list[Connections]) -> None:
         """The intervals that end after the span."""
         for connections in long:
-            self._emit(connections, (step * STEP, 1 << 60))
+            self._emit_lasting(connections, (step * STEP, 1 << 60))
         for after in range(step, step + 3):
             self._silences(after)
+
+    def _emit_lasting(self, connections: Connections, within: tuple[int, int]) -> None:
+        for first in range(0, len(connections), LASTING_BATCH):
+            self._emit(connections.take(np.s_[first : first + LASTING_BATCH]), within)
 
     def _emit(self, batch: Connections, within: tuple[int, int] | None) -> None:
         if not len(batch):

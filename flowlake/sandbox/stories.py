@@ -7,6 +7,7 @@ meant to happen. Numbers count true bytes once a leg, of ends that at least one 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -245,7 +246,9 @@ def tell(estate: Estate, stories: list[Story], truth: Path, hours: list[str]) ->
 
     connection = duckdb.connect()
     connection.execute("set threads = 1")
-    connection.execute("set memory_limit = '400MB'")
+    connection.execute("set memory_limit = '300MB'")
+    connection.execute("set preserve_insertion_order = false")
+    connection.execute(f"set temp_directory = '{truth}/.spilled'")
     places = ", ".join(f"'{truth}/conversations/dt={h[:10]}/hour={h[11:13]}/*.parquet'" for h in hours)
     connection.execute(f"""
         create view seen as
@@ -259,6 +262,8 @@ def tell(estate: Estate, stories: list[Story], truth: Path, hours: list[str]) ->
     connection.execute(f"create view tags as select * from read_parquet('{truth}/tags.parquet')")
     for story in stories:
         story.answer = _TELLERS[story.id](estate, story, connection, hours)
+    connection.close()
+    shutil.rmtree(truth / ".spilled", ignore_errors=True)
     document = [
         {
             "id": s.id, "question": s.question, "facts": s.facts, "answer": s.answer, "tolerance": s.tolerance,

@@ -51,7 +51,7 @@ class Connections:
     def __len__(self) -> int:
         return len(self.id)
 
-    def take(self, which: NDArray) -> Connections:
+    def take(self, which: NDArray | slice) -> Connections:
         return Connections(*(getattr(self, f.name)[which] for f in fields(self)))
 
     @staticmethod
