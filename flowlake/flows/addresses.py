@@ -16,6 +16,8 @@ import numpy.typing as npt
 U64 = npt.NDArray[np.uint64]
 
 V4 = 0xFFFF << 32
+V4_LENGTH = 96
+"""Length of the prefix under which all IPv4 addresses stand."""
 NONE_HIGH = np.uint64(0xFFFFFFFFFFFFFFFF)
 NONE_LOW = np.uint64(0)
 
@@ -65,7 +67,8 @@ def is_none(high: U64) -> npt.NDArray[np.bool_]:
     return high == NONE_HIGH
 
 
-def _v4(high: U64, low: U64) -> npt.NDArray[np.bool_]:
+def is_v4(high: U64, low: U64) -> npt.NDArray[np.bool_]:
+    """IPv4 addresses, among all."""
     return (high == 0) & ((low >> np.uint64(32)) == np.uint64(0xFFFF))
 
 
@@ -88,7 +91,7 @@ def is_rfc1918(high: U64, low: U64) -> npt.NDArray[np.bool_]:
 
 def is_public(high: U64, low: U64) -> npt.NDArray[np.bool_]:
     """Neither private nor shared, link-local, loopback, multicast or reserved; IPv6: 2000::/3."""
-    public = _v4(high, low)
+    public = is_v4(high, low)
     for cidr in NOT_PUBLIC_V4:
         public &= ~_in_v4(high, low, cidr)
     return public | ((high >> np.uint64(61)) == np.uint64(1))

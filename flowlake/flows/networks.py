@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from flowlake.flows.addresses import U64, range_of
+from flowlake.flows.addresses import U64, V4_LENGTH, is_v4, range_of
 
 LAST_RESORT = {"AMAZON": 2, "EC2": 1}
 """Services that stand behind others at the same prefix; all others come first, among themselves by name."""
@@ -72,6 +72,9 @@ class Ranges:
             else:
                 at = np.minimum(np.searchsorted(firsts_high, h), len(firsts_high) - 1)
             same = (firsts_high[at] == h) & (firsts_low[at] == lo)
+            if length < V4_LENGTH:
+                # ::/0 holds the whole of IPv6; IPv4, which stands among it as numbers, is another space.
+                same &= ~is_v4(high[open_], low[open_])
             found[open_[same]] = codes[at[same]]
             open_ = open_[~same]
         return found

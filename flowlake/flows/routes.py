@@ -14,6 +14,9 @@ from flowlake.flows.addresses import range_of
 from flowlake.flows.lookup import Lookup
 
 
+_ALL_V4 = 1 << 32
+
+
 @cache
 def path_rules() -> dict[str, Any]:
     """paths.json, parsed."""
@@ -44,7 +47,9 @@ class Router:
                 routes = self.lookup.routes.get(subnet, ())
                 parsed = [(*range_of(d), t) for d, t in routes if "/" in d]
                 self.ranges[subnet] = sorted((last - first, first, last, target) for first, last, target in parsed)
-            target = next((t for _, first, last, t in self.ranges[subnet] if first <= address <= last), None)
+            # ::/0 is no route for IPv4, which stands among IPv6 as numbers.
+            widest = _ALL_V4 if address >> 32 == 0xFFFF else 1 << 128
+            target = next((t for w, f, last, t in self.ranges[subnet] if f <= address <= last and w < widest), None)
             via = next((v for p, v in path_rules()["target"].items() if target and target.startswith(p)), None)
             self.answers[key] = (via, target or "") if via else None
         return self.answers[key]
