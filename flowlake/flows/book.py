@@ -173,19 +173,19 @@ def _end_with_instances(timelines: Timelines) -> None:
 def _digest(book: Book) -> str:
     """Digest of the book's meaning: not of when things were last seen."""
     digest = hashlib.sha256()
+    hour_ends = book.starts * 1000 + HOUR_MS + MARGIN_MS
     for s in book.states:
         tags, own_tags = (
             sorted(s.tags.items()) if s.tags else s.tags,
             sorted(s.interface_tags.items()) if s.interface_tags else s.interface_tags,
         )
         meaning = (
-            s.interface_id, s.valid_from, s.valid_to, s.vpc_id, s.subnet_id, s.account_name, s.type, s.name, s.arns, s.shared, s.security_group_ids,
+            s.interface_id, s.valid_from, min(s.valid_to, hour_ends), s.vpc_id, s.subnet_id, s.account_name, s.type, s.name, s.arns, s.shared, s.security_group_ids,
             s.listens_on, tags, own_tags, s.az_id,
         )  # fmt: skip
         digest.update(repr(meaning).encode())
-    hour_ends = book.starts * 1000 + HOUR_MS + MARGIN_MS
     for c in book.claims:
-        # A claim that is sure beyond the hour means the same however long it was seen to hold after it.
+        # What is sure beyond the hour means the same however long it was seen to hold after it.
         digest.update(
             repr((c.vpc_id, c.addr, c.interface_id, c.valid_from, min(c.valid_to, hour_ends), c.is_primary)).encode()
         )

@@ -239,6 +239,8 @@ def present(
     c = grouped.columns
     endpoints, digests = _endpoint_rows(grouped.endpoints, labels, states, world, settings)
     client, server = pa.array(c["client"]), pa.array(c["server"])
+    # A record with data has a packet at least: where there are none at all, the format does not tell.
+    no_packets = (c["packets_up"] == 0) & (c["packets_down"] == 0)
     columns: dict[str, Any] = {
         "window_start": _moments(c["window_start"]),
         "started_at": _moments(c["started_at"]),
@@ -249,8 +251,8 @@ def present(
         "leg": _coded(c["leg"], LEGS),
         "uploaded": c["uploaded"],
         "downloaded": c["downloaded"],
-        "packets_up": c["packets_up"],
-        "packets_down": c["packets_down"],
+        "packets_up": pa.array(c["packets_up"], mask=no_packets),
+        "packets_down": pa.array(c["packets_down"], mask=no_packets),
         "connections_opened": pa.array(c["opened"], mask=c["has_flags"] == 0),
         "roles_by": _coded(np.minimum(c["roles_by"], UNKNOWN), ROLES_BY),
         "conversation_id": conversation_ids(grouped, digests),

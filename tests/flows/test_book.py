@@ -1,0 +1,225 @@
+"""The address book of an hour: claims, states and topology, as a pure function of the observations."""
+
+from __future__ import annotations
+
+from flowlake.flows.book import Book, build, tag_key
+from flowlake.lake.observations import Row
+from tests.flows.test_fold import _clock
+from tests.flows.worked import HOUR, attached, eni, event, flow_log, gone, peering, sweep, vpc
+
+NODE = {"kind": "interface", "entity_id": "eni-b"}
+
+
+def claims(rows: list[Row]) -> list[tuple]:
+    """(address, interface, from, to, exact end, open) of each claim."""
+    book = build(rows, HOUR.starts)
+    return [
+        (c.addr, c.interface_id, _clock(c.valid_from), _clock(c.valid_to), c.exact_end, c.open) for c in book.claims
+    ]
+
+
+def test_a_primary_address_is_claimed_from_birth_to_deletion() -> None:
+    assert claims([event("09:50", eni("eni-b", "10.0.0.2")), gone("10:20", "eni-b")]) == [
+        ("10.0.0.2", "eni-b", "09:50", "10:20", True, False)
+    ]
+
+
+def test_without_a_deletion_it_is_claimed_to_the_last_sight_and_stays_open() -> None:
+    b = eni("eni-b", "10.0.0.2")
+    assert claims([*sweep("09:00", b), *sweep("10:10", b)]) == [("10.0.0.2", "eni-b", "09:00", "10:10", False, True)]
+    assert claims([*sweep("09:00", b), *sweep("10:10", b), *sweep("11:00")]) == [
+        ("10.0.0.2", "eni-b", "09:00", "10:10", False, False)
+    ]
+
+
+def test_a_secondary_address_is_claimed_from_the_event_that_gave_it_to_the_one_that_took_it() -> None:
+    rows = [
+        *sweep("09:50", eni("eni-b", "10.0.0.2")),
+        event("10:00", NODE, "partial", addresses_added=["10.0.0.20", "10.0.0.21"]),
+        event("10:20", NODE, "partial", addresses_removed=["10.0.0.20"]),
+        gone("10:40", "eni-b"),
+    ]
+    # .21 was given at 10:00 and listed by nobody after: the deletion does not say that it was still there.
+    assert claims(rows) == [
+        ("10.0.0.2", "eni-b", "09:50", "10:40", True, False),
+        ("10.0.0.20", "eni-b", "10:00", "10:20", True, False),
+        ("10.0.0.21", "eni-b", "10:00", "10:00", False, False),
+    ]
+
+
+def test_a_secondary_address_that_a_later_list_lacks_is_claimed_to_the_last_list_that_has_it() -> None:
+    """An event whose describe call answered with the whole interface: what it lacks went some time before, not then."""
+    two, one = eni("eni-b", "10.0.0.2", "10.0.0.20"), eni("eni-b", "10.0.0.2")
+    rows = [*sweep("09:50", two), *sweep("10:10", two), event("10:30", one)]
+    assert claims(rows)[1] == ("10.0.0.20", "eni-b", "09:50", "10:10", False, False)
+
+
+def test_another_sight_of_a_secondary_address_cuts_the_claim_between_two_sights() -> None:
+    """eni-b was seen with .20 at 09:50 and 10:40; in between, at 10:10, eni-c was given it."""
+    two = eni("eni-b", "10.0.0.2", "10.0.0.20")
+    other = {"kind": "interface", "entity_id": "eni-c"}
+    rows = [
+        *sweep("09:50", two, eni("eni-c", "10.0.0.3")),
+        event("10:10", other, "partial", addresses_added=["10.0.0.20"]),
+        event("10:20", other, "partial", addresses_removed=["10.0.0.20"]),
+        *sweep("10:40", two, eni("eni-c", "10.0.0.3")),
+    ]
+    assert [c for c in claims(rows) if c[0] == "10.0.0.20"] == [
+        ("10.0.0.20", "eni-b", "09:50", "09:50", False, False),
+        ("10.0.0.20", "eni-c", "10:10", "10:20", True, False),
+        ("10.0.0.20", "eni-b", "10:40", "10:40", False, True),
+    ] or [c for c in claims(rows) if c[0] == "10.0.0.20"] == [
+        ("10.0.0.20", "eni-b", "09:50", "09:50", False, False),
+        ("10.0.0.20", "eni-c", "10:10", "10:20", True, False),
+        ("10.0.0.20", "eni-b", "10:40", "10:40", False, True),
+    ]
+
+
+def test_an_open_claim_ends_where_another_is_seen_with_the_address_afterwards() -> None:
+    rows = [*sweep("09:50", eni("eni-b", "10.0.0.2")), event("10:10", eni("eni-c", "10.0.0.2"))]
+    assert claims(rows) == [
+        ("10.0.0.2", "eni-b", "09:50", "09:50", False, False),
+        ("10.0.0.2", "eni-c", "10:10", "10:10", False, True),
+    ]
+
+
+def test_what_ended_long_before_the_hour_is_left_out() -> None:
+    rows = [event("07:00", eni("eni-x", "10.0.0.9")), gone("08:00", "eni-x"), *sweep("09:00", eni("eni-b", "10.0.0.2"))]
+    book = build(rows, HOUR.starts)
+    assert {c.interface_id for c in book.claims} == {s.interface_id for s in book.states} == {"eni-b"}
+
+
+# --- states ----------------------------------------------------------------------------------------------------------
+
+
+def states(book: Book, *names: str) -> list[tuple]:
+    return [
+        (s.interface_id, _clock(s.valid_from), _clock(s.valid_to), *(getattr(s, name) for name in names))
+        for s in book.states
+    ]
+
+
+def test_states_are_cut_where_what_they_mean_changes_and_nowhere_else() -> None:
+    one, two = (eni("eni-b", "10.0.0.2", security_group_ids=[g], tags={"a": "1"}) for g in ("sg-1", "sg-2"))
+    rows = [*sweep("09:50", one), event("10:05", one), *sweep("10:10", one), event("10:20", two)]
+    assert states(build(rows, HOUR.starts), "security_group_ids", "tags") in (
+        [("eni-b", "09:50", "10:20", ("sg-1",), None), ("eni-b", "10:20", "open", ("sg-2",), None)],
+        [("eni-b", "09:50", "10:20", ("sg-1",), {"a": "1"}), ("eni-b", "10:20", "open", ("sg-2",), {"a": "1"})],
+    )
+
+
+def test_tags_of_what_an_interface_serves_are_those_of_the_time() -> None:
+    """The instance's tags change at 10:20, the interface's own at 10:30; the tag event names the instance by its ARN."""
+    arn = "arn:aws:ec2:us-east-1:111111111111:instance/i-1"
+    b = eni(
+        "eni-b",
+        "10.0.0.2",
+        attachment_id="eni-attach-1",
+        instance_id="i-1",
+        instance_owner_id="111111111111",
+        tags={"own": "1"},
+    )
+    instance = {"kind": "instance", "entity_id": "i-1", "arn": arn, "tags": {"Name": "old", "team": "x"}}
+    rows = [
+        *sweep("09:50", b, instance),
+        event("10:20", {"kind": "tags", "entity_id": arn}, tags={"Name": "new"}),
+        event("10:30", {"kind": "tags", "entity_id": "eni-b"}, "partial", tags={"own": "2"}),
+    ]
+    assert states(build(rows, HOUR.starts), "name", "tags", "interface_tags") == [
+        ("eni-b", "09:50", "10:20", "old", {"Name": "old", "team": "x"}, {"own": "1"}),
+        ("eni-b", "10:20", "10:30", "new", {"Name": "new"}, {"own": "1"}),
+        ("eni-b", "10:30", "open", "new", {"Name": "new"}, {"own": "2"}),
+    ]
+
+
+def test_tags_are_kept_under_ec2s_own_id() -> None:
+    assert tag_key("arn:aws:ec2:us-east-1:1:network-interface/eni-1") == tag_key("eni-1") == "eni-1"
+    assert tag_key("arn:aws:rds:us-east-1:1:db:x") == "arn:aws:rds:us-east-1:1:db:x"
+
+
+def test_a_subnet_tells_the_zone_that_the_interface_does_not() -> None:
+    subnet = {
+        "kind": "subnet",
+        "entity_id": "subnet-1",
+        "vpc_id": "vpc-1",
+        "availability_zone": "us-east-1a",
+        "az_id": "use1-az4",
+    }
+    account = {"kind": "account", "entity_id": "111111111111", "name": "prod"}
+    book = build(sweep("09:50", eni("eni-b", "10.0.0.2"), subnet, account), HOUR.starts)
+    assert states(book, "availability_zone", "az_id", "account_name") == [
+        ("eni-b", "09:50", "open", "us-east-1a", "use1-az4", "prod")
+    ]
+
+
+def test_the_digest_is_of_the_meaning() -> None:
+    """A further sweep that saw the same changes nothing of an hour that is sure; another group or holder does."""
+    b, c = eni("eni-b", "10.0.0.2", security_group_ids=["sg-1"]), eni("eni-b", "10.0.0.2", security_group_ids=["sg-2"])
+    before = [*sweep("09:00", b), *sweep("12:00", b)]
+    assert (
+        build(before, HOUR.starts).digest
+        == build([*before, *sweep("13:00", b), *sweep("14:00", b)], HOUR.starts).digest
+    )
+    assert build(before, HOUR.starts).digest != build([*before, event("10:30", c)], HOUR.starts).digest
+    assert (
+        build(before, HOUR.starts).digest
+        != build([*before, event("10:30", eni("eni-c", "10.0.0.3"))], HOUR.starts).digest
+    )
+    assert (
+        build(before, HOUR.starts).digest
+        != build([*before, *sweep("12:00", flow_log("fl-1"), complete=False)], HOUR.starts).digest
+    )
+    # What changed long after the hour is another hour's meaning.
+    assert build(before, HOUR.starts).digest == build([*before, event("15:00", c)], HOUR.starts).digest
+
+
+# --- topology --------------------------------------------------------------------------------------------------------
+
+
+def test_what_a_vpc_can_route_to() -> None:
+    rejected = peering("vpc-1", "vpc-9")
+    rejected["detail"] = {**rejected["detail"], "status": "rejected"}
+    hubs = [attached("vpc-1"), attached("vpc-3"), attached("vpc-4", "tgw-2")]
+    topology = build(
+        sweep("09:50", vpc("vpc-1", "10.0.0.0/16"), peering("vpc-1", "vpc-2"), rejected, *hubs), HOUR.starts
+    ).topology
+    assert topology.vpc_ranges == {"vpc-1": ["10.0.0.0/16"]}
+    assert topology.reachable["vpc-1"] == ["vpc-2", "vpc-3"]
+    assert topology.reachable["vpc-2"] == ["vpc-1"]
+    assert topology.reachable.get("vpc-4", []) == []
+
+
+def test_routes_of_a_subnet_are_its_own_tables_or_the_main_ones() -> None:
+    """A prefix list stands for its ranges; the main table serves subnets without one of their own."""
+    tables = [
+        {
+            "kind": "route_table",
+            "entity_id": "rtb-main",
+            "vpc_id": "vpc-1",
+            "routes": ["10.0.0.0/16 local"],
+            "detail": {"main": True},
+        },
+        {
+            "kind": "route_table",
+            "entity_id": "rtb-1",
+            "vpc_id": "vpc-1",
+            "subnet_ids": ["subnet-1"],
+            "routes": ["10.0.0.0/16 local", "0.0.0.0/0 nat-0abc", "pl-1 vpce-0abc"],
+        },
+        {"kind": "prefix_list", "entity_id": "pl-1", "cidr_blocks": ["52.216.0.0/15"]},
+        {"kind": "subnet", "entity_id": "subnet-1", "vpc_id": "vpc-1"},
+        {"kind": "subnet", "entity_id": "subnet-2", "vpc_id": "vpc-1"},
+    ]
+    routes = build(sweep("09:50", *tables), HOUR.starts).topology.routes
+    assert sorted(routes["subnet-1"]) == [
+        ("0.0.0.0/0", "nat-0abc"),
+        ("10.0.0.0/16", "local"),
+        ("52.216.0.0/15", "vpce-0abc"),
+    ]
+    assert routes["subnet-2"] == [("10.0.0.0/16", "local")]
+
+
+def test_flow_logs_as_the_inventory_says_them() -> None:
+    topology = build(sweep("09:50", flow_log("fl-1", "REJECT", 60)), HOUR.starts).topology
+    said = topology.flow_logs["fl-1"]
+    assert (said.traffic_type, said.max_aggregation_seconds) == ("REJECT", 60)

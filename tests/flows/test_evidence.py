@@ -1,0 +1,135 @@
+"""What the records of an hour tell beside their bytes: how complete each reporter is, which flow log counts, who used what address."""
+
+from __future__ import annotations
+
+import pytest
+
+from flowlake.flows.evidence import GAPS, NO_ACCEPTS, NOT_ALL, REJECTED, SKIPPED
+from tests.flows.worked import FLAGS, PLAIN, eni, event, flow_log, lines, run, steady, vpc
+
+VPC = vpc("vpc-1", "10.0.0.0/16")
+A, B = eni("eni-a", "10.0.0.1"), eni("eni-b", "10.0.0.2")
+ONE = "eni-a 10.0.0.1 93.184.216.34 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK"
+REFUSED = "eni-a 10.0.0.1 93.184.216.34 50001 23 6 7 10:02:00 10:02:59 REJECT OK"
+LOST = "eni-a - - - - - - 10:20:00 10:29:59 - SKIPDATA"
+
+
+@pytest.mark.parametrize(
+    ("known", "logs", "lacks"),
+    [
+        (["ALL"], [ONE], 0),
+        (["ALL"], [f"{ONE}\n{LOST}"], SKIPPED),
+        (["ALL"], [f"{ONE}\nhalf a line"], REJECTED),
+        (["ACCEPT"], [ONE], NOT_ALL),
+        (["REJECT"], [REFUSED], NO_ACCEPTS | NOT_ALL),
+        (["ACCEPT", "REJECT"], [ONE, REFUSED], 0),
+        (["ACCEPT", "REJECT"], [ONE, f"{REFUSED}\n{LOST}"], SKIPPED),
+        # Not in the inventory: one that shows both actions takes all; of one that does not it can't be told.
+        ([None], [f"{ONE}\n{REFUSED}"], 0),
+        ([None], [ONE], NOT_ALL),
+        ([None], [REFUSED], NO_ACCEPTS | NOT_ALL),
+        # Of two whole ones the one without losses counts.
+        (["ALL", "ALL"], [f"{ONE}\n{LOST}", ONE], 0),
+        (["ALL", "ACCEPT"], [f"{ONE}\n{LOST}", ONE], SKIPPED),
+    ],
+)
+def test_what_a_reporter_lacks(known: list, logs: list[str], lacks: int) -> None:
+    inventory = steady(VPC, A, *(flow_log(f"fl-{i}", kind) for i, kind in enumerate(known) if kind))
+    answer = run(
+        inventory, {f"fl-{i}": lines(PLAIN, text) if "half" not in text else _raw(text) for i, text in enumerate(logs)}
+    )
+    assert answer.penalties() == {"eni-a": lacks}
+
+
+def _raw(text: str) -> str:
+    good, bad = text.split("\n")
+    return lines(PLAIN, good) + bad + "\n"
+
+
+def silence(*minutes: int, interval: int = 60) -> str:
+    from tests.flows.worked import seconds
+
+    return "\n".join(
+        f"eni-a - - - - - - {seconds('10:00:00') + 60 * m} {seconds('10:00:00') + 60 * m + interval - 1} - NODATA"
+        for m in minutes
+    )
+
+
+def test_silence_without_nodata_is_a_gap_where_the_flow_log_speaks_of_silence() -> None:
+    """Interval 60 s: more than two minutes about which nothing was said, not even NODATA, are lost records."""
+    inventory = steady(VPC, A, flow_log("fl-1", interval=60))
+    every = silence(*(m for m in range(60) if m != 1))
+    assert run(inventory, {"fl-1": lines(PLAIN, f"{ONE}\n{every}")}).penalties() == {"eni-a": 0}
+    two_missing = silence(*(m for m in range(60) if m not in (1, 30, 31)))
+    assert run(inventory, {"fl-1": lines(PLAIN, f"{ONE}\n{two_missing}")}).penalties() == {"eni-a": 0}
+    three_missing = silence(*(m for m in range(60) if m not in (1, 30, 31, 32)))
+    assert run(inventory, {"fl-1": lines(PLAIN, f"{ONE}\n{three_missing}")}).penalties() == {"eni-a": GAPS}
+    # A flow log that never writes NODATA says nothing by its silence.
+    assert run(inventory, {"fl-1": lines(PLAIN, ONE)}).penalties() == {"eni-a": 0}
+
+
+def test_an_interface_is_not_missed_before_its_birth() -> None:
+    """Born at 10:30: the flow log's silence about it before that is no gap."""
+    inventory = [*steady(VPC, flow_log("fl-1", interval=60)), event("10:30", A)]
+    assert run(inventory, {"fl-1": lines(PLAIN, silence(*range(30, 60)))}).penalties() == {"eni-a": 0}
+    assert run(inventory, {"fl-1": lines(PLAIN, silence(*range(40, 60)))}).penalties() == {"eni-a": GAPS}
+
+
+def test_penalties_rank_what_is_worse_to_lack() -> None:
+    """One that logs no accepted traffic is behind one that lost some; one that lost some behind one that does not log refusals."""
+    assert NO_ACCEPTS > SKIPPED + REJECTED + NOT_ALL + GAPS
+    assert SKIPPED > REJECTED + NOT_ALL + GAPS
+    assert REJECTED > NOT_ALL + GAPS
+    assert NOT_ALL > GAPS
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_evidence_of_several_workers_adds_up(together: bool) -> None:
+    """SKIPDATA in one object, records in another, read by different workers: one reporter."""
+    parts = [lines(PLAIN, ONE), lines(PLAIN, LOST), lines(PLAIN, REFUSED)]
+    answer = run(steady(VPC, A, flow_log("fl-1")), {"fl-1": parts}, together=together)
+    assert answer.penalties() == {"eni-a": SKIPPED}
+    covered = answer.coverage["fl-1"]
+    assert (covered["objects"], covered["records"], covered["skipdata"], covered["bytes"]) == (3, 2, 1, 107)
+
+
+def test_direction_of_the_default_format_by_any_address_of_the_interface() -> None:
+    """v2 shows IPv6 addresses as they are: the book knows them as eni-b's, though the primary is another."""
+    six = eni("eni-b", "10.0.0.2", "2600:1f18::2", prefixes=["2600:1f18:0:0:8000::/80"])
+    inventory = steady(vpc("vpc-1", "10.0.0.0/16", "2600:1f18::/56"), six, flow_log("fl-1"))
+    log = lines(
+        PLAIN,
+        """
+        eni-b 2600:1f18::2 2600:1f18::9 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK
+        eni-b 2600:1f18:0:0:8000::5 2600:1f18::9 50001 443 6 10 10:01:00 10:01:59 ACCEPT OK
+        """,
+    )
+    answer = run(inventory, {"fl-1": log})
+    assert answer.show("client_addr", "client_interface_id", "client_attribution", "flags") == [
+        ("2600:1f18::2", "eni-b", "interface", []),
+        ("2600:1f18::8000:0:0:5", "eni-b", "interface", []),
+    ]
+
+
+def test_fields_a_format_lacks_are_named() -> None:
+    bare = lines("interface-id srcaddr dstaddr bytes start", "eni-a 10.0.0.1 93.184.216.34 100 10:01:00")
+    answer = run(steady(VPC, A, flow_log("fl-1"), flow_log("fl-2")), {"fl-1": bare, "fl-2": lines(FLAGS, f"{ONE} 2")})
+    assert answer.coverage["fl-1"]["format_lacks"] == [
+        "action", "dstport", "end", "flow_direction", "log_status", "packets", "pkt_dstaddr", "pkt_srcaddr", "protocol", "srcport", "tcp_flags",
+        "traffic_path", "vpc_id",
+    ]  # fmt: skip
+    assert "tcp_flags" not in answer.coverage["fl-2"]["format_lacks"]
+    # What a bare record does not say is not made up: no port, no role, no action, no packets.
+    columns = (
+        "client_addr",
+        "server_addr",
+        "server_port",
+        "action",
+        "uploaded",
+        "roles_by",
+        "packets_up",
+        "connections_opened",
+    )
+    assert answer.show(*columns, uploaded=100, action="UNKNOWN") == [
+        ("10.0.0.1", "93.184.216.34", None, "UNKNOWN", 100, "unknown", None, None)
+    ]
