@@ -7,7 +7,6 @@ topology (VPCs, what they can route to, subnets, flow logs, accounts). Times are
 
 from __future__ import annotations
 
-import bisect
 import hashlib
 import ipaddress
 import json
@@ -15,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from flowlake.flows.fold import OPEN, State, Timeline, Timelines, fold, millis
+from flowlake.flows.fold import ADDED, ALL, OPEN, REMOVED, State, Timeline, Timelines, gather, tag_key, timelines_of
 from flowlake.lake.observations import PRESENT, Row
 from flowlake.lake.resolve import Entities, resolve
 
@@ -59,6 +58,7 @@ class Claim:
     """One interface held one address (or prefix) of one VPC, surely over [valid_from, valid_to).
 
     exact_end: the end is that of an event, not the last sight. open: no end is known (the last sight is valid_to).
+    gone_by: when it is known to have ended; between valid_to and then it may have ended unseen. Null where it may still hold.
     """
 
     vpc_id: str
@@ -71,6 +71,7 @@ class Claim:
     is_primary: bool
     from_source: str
     to_source: str | None
+    gone_by: int | None = None
 
 
 @dataclass(frozen=True)
@@ -128,20 +129,17 @@ def build(rows: Iterable[Row], hour_starts: int, until: int = OPEN, margin_ms: i
 
     Rows may come in any order and repeated; the book is the same. Rows of other hours are ignored where they say nothing of this one.
     """
-    kept: list[Row] = []
-    swept: set[tuple[str, str]] = set()
     ends = (hour_starts * 1000) + HOUR_MS
-    for row in rows:
-        kept.append(row)
-        if row["state"] == "complete" and row["kind"] == "interface" and millis(row["sweep_started_at"]) >= ends:
-            swept.add((row["account_id"], row.get("region", "")))
-    timelines = fold(_with_tag_rows(kept), until)
+    gathered = gather(rows, until)
+    swept = {
+        (account_id or "", region or "")
+        for (kind, account_id, region), sweeps in gathered.sweeps.items()
+        if kind == "interface" and sweeps[-1].started_at >= ends
+    }
+    timelines = timelines_of(gathered)
     _end_with_instances(timelines)
     begins = hour_starts * 1000 - margin_ms
-    interfaces = timelines.get("interface", {})
-    claims = sorted(
-        _claims(interfaces.values(), begins), key=lambda c: (c.vpc_id, c.addr, c.valid_from, c.interface_id)
-    )
+    claims = sorted(_claims(timelines, begins), key=lambda c: (c.vpc_id, c.addr, c.valid_from, c.interface_id))
     topology = _topology(timelines, begins)
     states = _joined(sorted(_states(timelines, begins, ends + margin_ms), key=lambda s: (s.interface_id, s.valid_from)))
     book = Book(hour_starts, states, claims, topology, list(_resources(timelines, begins)), frozenset(swept))
@@ -156,6 +154,8 @@ def _end_with_instances(timelines: Timelines) -> None:
         said = line.states[-1].attributes if line.states else {}
         instance = instances.get(said.get("instance_id") or "")
         if instance is None or instance.ended_by != "event" or line.ended_by == "event":
+            continue
+        if _first_of(line, instances) is None:
             continue
         goes_too = next(
             (
@@ -196,40 +196,6 @@ def _digest(book: Book) -> str:
 
 
 # --- tags ------------------------------------------------------------------------------------------------------------
-
-
-def tag_key(entity_id: str) -> str:
-    """Under which name an entity's tags are kept: EC2's own id where the ARN holds one, else the ARN or id as it is."""
-    parts = entity_id.split(":", 5)
-    if len(parts) == 6 and parts[0] == "arn" and parts[2] == "ec2" and "/" in parts[5]:
-        return parts[5].rsplit("/", 1)[1]
-    return entity_id
-
-
-_TWIN = ("observed_at", "recorded_at", "source", "source_name", "source_id", "state", "account_id", "region", "tags", "tags_removed")  # fmt: skip
-
-
-def _with_tag_rows(rows: list[Row]) -> Iterator[Row]:
-    """Every row, and for each that says tags one of kind tags beside it, so that one timeline holds all that is known of them.
-
-    Interfaces of which every row is a whole sight with its tags, and nothing else speaks of their tags, need none: their own states say it.
-    """
-    needed: set[str] = set()
-    for row in rows:
-        if row["kind"] == "tags":
-            needed.add(tag_key(row["entity_id"]))
-        elif row["kind"] == "interface" and (row["state"] != "present" or "tags" not in row):
-            needed.add(row["entity_id"])
-    for row in rows:
-        if row["kind"] == "tags":
-            yield {**row, "entity_id": tag_key(row["entity_id"])} if row["state"] != "complete" else row
-            continue
-        yield row
-        if row["kind"] == "interface" and row["entity_id"] not in needed:
-            continue
-        if row["state"] in ("present", "partial") and ("tags" in row or "tags_removed" in row):
-            twin = {name: row[name] for name in _TWIN if name in row}
-            yield {**twin, "kind": "tags", "entity_id": tag_key(row["entity_id"])}
 
 
 Tags = Mapping[str, str]
@@ -457,123 +423,121 @@ def _tags_at(line: Timeline | None, at: int) -> Tags | None:
 # --- claims ----------------------------------------------------------------------------------------------------------
 
 
-def _claims(interfaces: Iterable[Timeline], begins: int) -> list[Claim]:
-    claims: list[Claim] = []
-    sights: dict[str, list[int]] = {}
-    for line in interfaces:
-        if not line.states:
+Told = tuple[Claim, list[int]]
+"""A claim, and the moments at which its interface was told to have the address."""
+
+
+def _claims(timelines: Timelines, begins: int) -> list[Claim]:
+    instances = timelines.get("instance", {})
+    told: list[Told] = []
+    for line in timelines.get("interface", {}).values():
+        if not line.states or line.ended_at < begins:
             continue
         vpc_id = next((s.attributes["vpc_id"] for s in line.states if s.attributes.get("vpc_id")), None)
-        if vpc_id is None or line.ended_at < begins:
-            continue
-        sights[line.entity_id] = line.sights
-        claims += _claims_of(line, vpc_id)
-    return _cut_secondary(claims, sights)
+        if vpc_id is not None:
+            told += _claims_of(line, vpc_id, _first_of(line, instances))
+    return _cut_secondary(told)
 
 
-def _claims_of(line: Timeline, vpc_id: str) -> Iterator[Claim]:
-    primary = next((s.attributes["primary"] for s in line.states if s.attributes.get("primary")), None)
-    if primary is None:
-        primary = next((s.attributes["addresses"][0] for s in line.states if s.attributes.get("addresses")), None)
+def _primary_of(line: Timeline) -> str | None:
+    return next((s.attributes["primary"] for s in line.states if s.attributes.get("primary")), None)
+
+
+def _first_of(line: Timeline, instances: Mapping[str, Timeline]) -> Timeline | None:
+    """The instance whose first interface this is, which it can't lose while it lives: that with the same primary address."""
+    for state in reversed(line.states):
+        instance = instances.get(state.attributes.get("instance_id") or "")
+        if instance is not None:
+            primary = _primary_of(line)
+            told = (s.attributes["addresses"] for s in instance.states if s.attributes.get("addresses"))
+            return instance if primary and next(told, [""])[0] == primary else None
+    return None
+
+
+def _claims_of(line: Timeline, vpc_id: str, instance: Timeline | None) -> Iterator[Told]:
+    primary = _primary_of(line)
     exact = line.ended_by == "event"
     if primary is not None:
-        end = line.ended_at if exact else max(line.sights, default=line.states[0].valid_from)
         first = line.states[0]
-        yield Claim(
-            vpc_id,
-            primary,
-            line.entity_id,
-            first.valid_from,
-            max(end, first.valid_from),
-            exact,
-            line.ended_at == OPEN,
-            True,
-            first.from_source,
-            line.ended_by,
+        up = [at for at in instance.up if at <= line.ended_at] if instance else ()
+        begins = min(first.valid_from, *up[:1])
+        ends = line.ended_at if exact else max(*line.sights[-1:], *up[-1:], begins)
+        source = first.from_source if begins == first.valid_from else "event"
+        yield (
+            Claim(
+                vpc_id, primary, line.entity_id, begins, ends, exact, line.ended_at == OPEN, True, source, line.ended_by
+            ),
+            [],
         )
-    yield from _further_claims(line, vpc_id, primary)
+    if line.listings:
+        yield from _further_claims(line, vpc_id, primary)
 
 
-def _further_claims(line: Timeline, vpc_id: str, primary: str | None) -> Iterator[Claim]:
+def _further_claims(line: Timeline, vpc_id: str, primary: str | None) -> Iterator[Told]:
     """Secondary addresses and prefixes: from the sight that first tells of each to the last that does, or to the event that takes it away.
 
-    Neither the interface's deletion nor a sight that does not list addresses says that it still held them.
+    Neither the interface's deletion nor a sight that tells no addresses says that it still held them; and one that was just added was not
+    there before.
     """
-    held: dict[str, list[Any]] = {}
-    for state in line.states:
-        addresses, prefixes = state.attributes.get("addresses"), state.attributes.get("prefixes")
-        if addresses is None and prefixes is None:
+    held: dict[str, tuple[str, list[int]]] = {}
+
+    def let_go(addr: str, at: int | None, why: str | None, still: bool = False) -> Told:
+        source, moments = held.pop(addr)
+        end = moments[-1] if at is None else at
+        exact = at is not None
+        return Claim(vpc_id, addr, line.entity_id, moments[0], end, exact, still, False, source, why), moments
+
+    for at, how, addresses, source in line.listings:
+        if how == REMOVED:
+            for addr in addresses:
+                if addr in held:
+                    yield let_go(addr, at, "event")
             continue
-        now = [a for a in (*(addresses or ()), *(prefixes or ())) if a != primary]
-        for addr in [a for a in held if a not in now]:
-            since, seen, source = held.pop(addr)
-            taken = state.valid_from in line.given_up.get(addr, ())
-            end, why = (state.valid_from, "event") if taken else (seen, "absence")
-            yield Claim(vpc_id, addr, line.entity_id, since, end, taken, False, False, source, why)
-        listed = line.listed[: bisect.bisect_left(line.listed, state.valid_to)]
-        for addr in now:
-            since, seen, source = held.get(addr, (state.valid_from, state.valid_from, state.from_source))
-            held[addr] = [since, max(seen, listed[-1] if listed else 0), source]
-    for addr, (since, seen, source) in held.items():
-        still = line.ended_at == OPEN
-        yield Claim(vpc_id, addr, line.entity_id, since, seen, False, still, False, source, line.ended_by)
+        if how == ALL:
+            for addr in [a for a in held if a not in addresses]:
+                yield let_go(addr, None, "absence")
+        for addr in addresses:
+            if addr == primary:
+                continue
+            if how == ADDED and addr in held and held[addr][1][-1] < at:
+                yield let_go(addr, None, "change")
+            held.setdefault(addr, (source, []))[1].append(at)
+    for addr in list(held):
+        yield let_go(addr, None, line.ended_by, still=line.ended_at == OPEN)
 
 
-def _cut_secondary(claims: list[Claim], sights: Mapping[str, list[int]]) -> list[Claim]:
+def _cut_secondary(told: list[Told]) -> list[Claim]:
     """Between two sights of a secondary address's holder another was seen with it: then nothing is known between the nearest sights.
 
     A primary address is its interface's for life: the other's sight does not cut it (both claim it, and neither is believed).
     An open claim also ends where another is seen to hold the address afterwards.
     """
-    by_address: dict[tuple[str, str], list[Claim]] = {}
-    for claim in claims:
-        by_address.setdefault((claim.vpc_id, claim.addr), []).append(claim)
+    by_address: dict[tuple[str, str], list[Told]] = {}
+    for one in told:
+        by_address.setdefault((one[0].vpc_id, one[0].addr), []).append(one)
     result: list[Claim] = []
     for rivals in by_address.values():
         if len(rivals) == 1:
-            result += rivals
+            result.append(rivals[0][0])
             continue
-        for claim in rivals:
-            others = sorted(other.valid_from for other in rivals if other.interface_id != claim.interface_id)
-            result += _cut(claim, others, sights[claim.interface_id])
+        for claim, moments in rivals:
+            others = sorted(other.valid_from for other, _ in rivals if other.interface_id != claim.interface_id)
+            result += _cut(claim, others, moments)
     return result
 
 
-def _cut(claim: Claim, others: list[int], sights: list[int]) -> Iterator[Claim]:
+def _cut(claim: Claim, others: list[int], moments: list[int]) -> Iterator[Claim]:
     low = claim.valid_from
     if not claim.is_primary:
         for other in others:
-            if not low < other < claim.valid_to:
-                continue
-            before = max((s for s in sights if low <= s < other), default=low)
-            after = min((s for s in sights if s > other), default=claim.valid_to)
-            yield Claim(
-                claim.vpc_id,
-                claim.addr,
-                claim.interface_id,
-                low,
-                before,
-                False,
-                False,
-                False,
-                claim.from_source,
-                "reuse",
-            )
-            low = min(after, claim.valid_to)
+            if low < other < claim.valid_to:
+                before = max((s for s in moments if low <= s < other), default=low)
+                after = min((s for s in moments if s > other), default=claim.valid_to)
+                yield replace(claim, valid_from=low, valid_to=before, exact_end=False, open=False, to_source="reuse")
+                low = min(after, claim.valid_to)
     still_open = claim.open and not any(other >= claim.valid_to for other in others)
     to_source = claim.to_source if still_open or not claim.open else "reuse"
-    yield Claim(
-        claim.vpc_id,
-        claim.addr,
-        claim.interface_id,
-        low,
-        claim.valid_to,
-        claim.exact_end,
-        still_open,
-        claim.is_primary,
-        claim.from_source,
-        to_source,
-    )
+    yield replace(claim, valid_from=low, open=still_open, to_source=to_source)
 
 
 # --- topology --------------------------------------------------------------------------------------------------------

@@ -22,7 +22,8 @@ def book_table(book: Book) -> pa.Table:
 
 def _rows(book: Book) -> Iterator[dict[str, Any]]:
     for claim in book.claims:
-        known_end = claim.exact_end or claim.to_source is not None
+        if claim.gone_by is not None and claim.gone_by <= claim.valid_from:
+            continue  # one sight, gone by the next: it holds at no time that could be asked for
         yield {
             "subject": "prefix" if "/" in claim.addr else "address",
             "vpc_id": claim.vpc_id,
@@ -30,12 +31,14 @@ def _rows(book: Book) -> Iterator[dict[str, Any]]:
             "is_primary": claim.is_primary,
             "interface_id": claim.interface_id,
             "valid_from": _moment(claim.valid_from),
-            "valid_to": _moment(claim.valid_to) if known_end and not claim.open else None,
+            "valid_to": None if claim.gone_by is None else _moment(claim.gone_by),
             "last_seen_at": _moment(claim.valid_to),
             "from_source": claim.from_source,
-            "to_source": claim.to_source if not claim.open else None,
+            "to_source": None if claim.gone_by is None else claim.to_source,
         }
     for state in book.states:
+        if state.valid_to <= state.valid_from:
+            continue
         yield {
             "subject": "interface",
             "vpc_id": state.vpc_id,
