@@ -70,7 +70,7 @@ class Claim:
     open: bool
     is_primary: bool
     from_source: str
-    to_source: str | None
+    to_source: str | None = None
     gone_by: int | None = None
 
 
@@ -458,17 +458,14 @@ def _claims_of(line: Timeline, vpc_id: str, instance: Timeline | None) -> Iterat
     primary = _primary_of(line)
     exact = line.ended_by == "event"
     if primary is not None:
-        first = line.states[0]
+        first, gone_by = line.states[0], None if line.ended_at == OPEN else line.ended_at
         up = [at for at in instance.up if at <= line.ended_at] if instance else ()
-        begins = min(first.valid_from, *up[:1])
-        ends = line.ended_at if exact else max(*line.sights[-1:], *up[-1:], begins)
-        source = first.from_source if begins == first.valid_from else "event"
-        yield (
-            Claim(
-                vpc_id, primary, line.entity_id, begins, ends, exact, line.ended_at == OPEN, True, source, line.ended_by
-            ),
-            [],
-        )
+        begins = min([first.valid_from, *up[:1]])
+        ends = line.ended_at if exact else max([*line.sights[-1:], *up[-1:], begins])
+        claim = Claim(vpc_id, primary, line.entity_id, begins, ends, exact, gone_by is None, True, first.from_source)
+        claim.from_source = first.from_source if begins == first.valid_from else "event"
+        claim.to_source, claim.gone_by = line.ended_by, gone_by
+        yield claim, []
     if line.listings:
         yield from _further_claims(line, vpc_id, primary)
 
@@ -481,29 +478,30 @@ def _further_claims(line: Timeline, vpc_id: str, primary: str | None) -> Iterato
     """
     held: dict[str, tuple[str, list[int]]] = {}
 
-    def let_go(addr: str, at: int | None, why: str | None, still: bool = False) -> Told:
+    def let_go(addr: str, gone_by: int | None, why: str | None, exact: bool = False) -> Told:
         source, moments = held.pop(addr)
-        end = moments[-1] if at is None else at
-        exact = at is not None
-        return Claim(vpc_id, addr, line.entity_id, moments[0], end, exact, still, False, source, why), moments
+        end = gone_by if exact and gone_by is not None else moments[-1]
+        still = gone_by is None
+        claim = Claim(vpc_id, addr, line.entity_id, moments[0], end, exact, still, False, source, why, gone_by)
+        return claim, moments
 
     for at, how, addresses, source in line.listings:
         if how == REMOVED:
             for addr in addresses:
                 if addr in held:
-                    yield let_go(addr, at, "event")
+                    yield let_go(addr, at, "event", exact=True)
             continue
         if how == ALL:
             for addr in [a for a in held if a not in addresses]:
-                yield let_go(addr, None, "absence")
+                yield let_go(addr, at, "absence")
         for addr in addresses:
             if addr == primary:
                 continue
             if how == ADDED and addr in held and held[addr][1][-1] < at:
-                yield let_go(addr, None, "change")
+                yield let_go(addr, at, "change")
             held.setdefault(addr, (source, []))[1].append(at)
     for addr in list(held):
-        yield let_go(addr, None, line.ended_by, still=line.ended_at == OPEN)
+        yield let_go(addr, None if line.ended_at == OPEN else line.ended_at, line.ended_by)
 
 
 def _cut_secondary(told: list[Told]) -> list[Claim]:
@@ -533,11 +531,21 @@ def _cut(claim: Claim, others: list[int], moments: list[int]) -> Iterator[Claim]
             if low < other < claim.valid_to:
                 before = max((s for s in moments if low <= s < other), default=low)
                 after = min((s for s in moments if s > other), default=claim.valid_to)
-                yield replace(claim, valid_from=low, valid_to=before, exact_end=False, open=False, to_source="reuse")
+                yield replace(
+                    claim,
+                    valid_from=low,
+                    valid_to=before,
+                    exact_end=False,
+                    open=False,
+                    to_source="reuse",
+                    gone_by=other,
+                )
                 low = min(after, claim.valid_to)
-    still_open = claim.open and not any(other >= claim.valid_to for other in others)
-    to_source = claim.to_source if still_open or not claim.open else "reuse"
-    yield replace(claim, valid_from=low, open=still_open, to_source=to_source)
+    rest = replace(claim, valid_from=low)
+    if claim.open and others and others[-1] >= claim.valid_to:
+        rest.open, rest.to_source = False, "reuse"
+        rest.gone_by = next(other for other in others if other >= claim.valid_to)
+    yield rest
 
 
 # --- topology --------------------------------------------------------------------------------------------------------

@@ -6,31 +6,42 @@ a row that comes twice changes nothing. Times are epoch milliseconds (UTC).
 
 What ends a state: the entity's deletion (an event), its absence from a complete sweep that began after it was
 first seen or from an answer that asked for it, or a change (a new state follows). An interface's VPC, subnet, owner and
-primary address never change, so they are known for the whole life of the interface as soon as one observation says them. Tags, groups and attachments hold from the sight that
-says them; an attachment's own time sharpens its start.
+primary address never change, so they are known for the whole life of the interface as soon as one observation says them.
+Tags, groups and attachments hold from the sight that says them; an attachment's own time sharpens its start.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 from flowlake.lake.hours import from_text
-from flowlake.lake.observations import ABSENT, COMPLETE, EVENT, PARTIAL, Row
+from flowlake.lake.observations import ABSENT, COMPLETE, EVENT, NOTHING, PARTIAL, PRESENT, SWEEP, Row
 
 OPEN = 1 << 62
 """valid_to of a state whose end is not known."""
 
-TIME_COLUMNS = ("observed_at", "recorded_at", "attached_at", "created_at", "sweep_started_at")
+ATTACHED, RELEASED = "attached", "released"
+"""Sights of an interface that other rows imply: it was attached so at the attachment's own time; its attachment or its instance ended."""
+
+_ORDER = {PRESENT: 0, ATTACHED: 1, PARTIAL: 1, RELEASED: 2, ABSENT: 3}
+"""Creation, change and deletion may carry the same second: then in this order."""
 
 # What a row says about itself and not about the entity.
 _ENVELOPE = frozenset(
-    {
-        "observed_at", "recorded_at", "source", "source_name", "source_id", "state", "kind", "entity_id", "sweep_started_at",
-        "addresses_added", "addresses_removed", "tags_removed",
-    }
+    {"observed_at", "recorded_at", "source", "source_name", "source_id", "state", "kind", "entity_id", "sweep_started_at"}
+)  # fmt: skip
+
+# What a partial row says was added or taken away.
+_CHANGES = ("addresses_added", "addresses_removed", "tags_removed")
+
+# Values that many rows have in common: kept once.
+_COMMON = (
+    "account_id", "region", "vpc_id", "subnet_id", "availability_zone", "az_id", "interface_type", "requester_id", "instance_owner_id",
+    "description", "detail", "attached_at",
 )  # fmt: skip
 
 # Of an interface: true for its whole life.
@@ -44,6 +55,7 @@ LIFELONG = (
     "interface_type",
     "arn",
     "created_at",
+    "primary",
 )
 
 # Of an interface: changes by attaching and detaching; attached_at says since when.
@@ -56,7 +68,19 @@ def millis(text: str) -> int:
     return round(from_text(text).timestamp() * 1000)
 
 
-@dataclass
+class Sight(NamedTuple):
+    """One observation of an entity: when, by what, in which state, and what it says. In the order in which sights of a moment count."""
+
+    at: int
+    order: int
+    source_id: str
+    source_name: str
+    source: str
+    state: str
+    said: Row
+
+
+@dataclass(slots=True)
 class State:
     """One stretch [valid_from, valid_to) of an entity; last_seen is its last sight, to_source null where no end is known."""
 
@@ -68,19 +92,32 @@ class State:
     attributes: Row
 
 
-@dataclass
+ALL, SOME, ADDED, REMOVED = "all", "some", "added", "removed"
+
+
+class Listing(NamedTuple):
+    """Addresses and prefixes that one sight tells of an interface: all it has, some it has, or what was just added or taken away."""
+
+    at: int
+    how: str
+    addresses: tuple[str, ...]
+    source: str
+
+
+@dataclass(slots=True)
 class Timeline:
     """An entity's states, oldest first; sights are all moments at which it was seen to exist.
 
-    Of an interface: listed are the sights that told all its addresses, given_up what events took away from it, and when.
+    Of an interface that ever had more than one address, listings say which it had when. Of an instance, up are the moments
+    at which it surely had its first interface: all sights but those while it shut down.
     """
 
     kind: str
     entity_id: str
     states: list[State] = field(default_factory=list)
     sights: list[int] = field(default_factory=list)
-    listed: list[int] = field(default_factory=list)
-    given_up: dict[str, list[int]] = field(default_factory=dict)
+    listings: list[Listing] = field(default_factory=list)
+    up: list[int] = field(default_factory=list)
     ended_at: int = OPEN
     ended_by: str | None = None
     first_seen: int = OPEN
@@ -97,82 +134,247 @@ class Timeline:
                 state.last_seen = max(state.last_seen, at)
         self.ended_at, self.ended_by = at, by
 
+    def begin(self, at: int, by: str, known: Row) -> None:
+        """A new state from at on; the one before ends there."""
+        if self.states and self.states[-1].valid_to == OPEN:
+            self.states[-1].valid_to, self.states[-1].to_source = at, "change"
+        self.states.append(State(at, OPEN, at, by, None, known))
 
-@dataclass(frozen=True)
-class Sweep:
+
+class Sweep(NamedTuple):
     """A complete listing of one kind in one account and region."""
 
-    sweep_id: str
     started_at: int
     finished_at: int
+    sweep_id: str
 
 
 Timelines = dict[str, dict[str, Timeline]]
+Sights = dict[str, dict[str, list[Sight]]]
+Place = tuple[str | None, str | None]
+
+
+@dataclass
+class Gathered:
+    """Sights by kind and entity id, and the complete sweeps by kind, account and region."""
+
+    sights: Sights = field(default_factory=dict)
+    sweeps: dict[tuple[str, str | None, str | None], list[Sweep]] = field(default_factory=dict)
 
 
 def fold(rows: Iterable[Row], until: int = OPEN) -> Timelines:
     """Timelines by kind and entity id, from observations seen up to until (by their own time).
 
-    Rows of kind 'tags' are folded into kind 'tags' timelines under the id or ARN of what is tagged.
+    Whatever says tags also gives a timeline of kind tags, under the key of what is tagged (tag_key), so that one timeline holds all
+    that is known of them.
     """
-    entities: dict[tuple[str, str], list[tuple[int, int, Row]]] = {}
-    sweeps: dict[tuple[str, str, str | None], list[Sweep]] = {}
+    return timelines_of(gather(rows, until))
+
+
+def gather(rows: Iterable[Row], until: int = OPEN) -> Gathered:
+    """The rows by entity. Of rows that say the same of an entity, one after another, the content is kept once."""
+    gathered = Gathered()
+    once: dict[Any, Any] = {}
     for row in rows:
-        seen_at = millis(row["observed_at"])
-        if seen_at > until:
+        at, state, kind = millis(row["observed_at"]), row["state"], row["kind"]
+        if at > until:
             continue
-        if row["state"] == COMPLETE:
-            started = millis(row.get("sweep_started_at") or row["observed_at"])
-            sweep = Sweep(row["source_id"], started, seen_at)
-            sweeps.setdefault((row["kind"], row["account_id"], row.get("region")), []).append(sweep)
+        if state == COMPLETE:
+            sweep = Sweep(millis(row.get("sweep_started_at") or row["observed_at"]), at, row["source_id"])
+            gathered.sweeps.setdefault((kind, row["account_id"], row.get("region")), []).append(sweep)
             continue
-        order = {ABSENT: 2, PARTIAL: 1}.get(row["state"], 0)
-        entities.setdefault((row["kind"], row["entity_id"]), []).append((seen_at, order, row))
+        said = {name: value for name, value in row.items() if name not in _ENVELOPE}
+        if kind == "interface" and said.get("addresses"):
+            said["primary"] = said["addresses"][0]
+        entity_id = tag_key(row["entity_id"]) if kind == "tags" else row["entity_id"]
+        seen = gathered.sights.setdefault(kind, {}).setdefault(entity_id, [])
+        if seen and seen[-1].said == said:
+            said = seen[-1].said
+        else:
+            for name in _COMMON:
+                if name in said:
+                    said[name] = once.setdefault(said[name], said[name])
+        source_id, name = once.setdefault(row["source_id"], row["source_id"]), row["source_name"]
+        seen.append(
+            Sight(
+                at,
+                _ORDER[state],
+                source_id,
+                once.setdefault(name, name),
+                once.setdefault(row["source"], row["source"]),
+                once.setdefault(state, state),
+                said,
+            )
+        )
+    for sweeps in gathered.sweeps.values():
+        sweeps.sort()
+    return gathered
+
+
+def timelines_of(gathered: Gathered) -> Timelines:
+    """The timelines of all that was gathered."""
+    _add_tag_sights(gathered.sights)
+    _add_released(gathered.sights)
     timelines: Timelines = {}
-    for (kind, entity_id), seen in entities.items():
-        seen.sort(key=_in_order)
-        last = seen[-1][2]
-        complete = sweeps.get((kind, last["account_id"], last.get("region")), ())
-        timelines.setdefault(kind, {})[entity_id] = _timeline(kind, entity_id, seen, complete)
+    for kind, entities in gathered.sights.items():
+        lines = timelines[kind] = {}
+        for entity_id, seen in entities.items():
+            seen.sort(key=_IN_ORDER)
+            said = seen[-1].said
+            sweeps = gathered.sweeps.get((kind, said["account_id"], said.get("region")), ())
+            lines[entity_id] = _timeline(kind, entity_id, seen, sweeps)
     return timelines
 
 
-def _in_order(seen: tuple[int, int, Row]) -> tuple[int, int, str, str]:
-    # Creation, change and deletion may carry the same second: then in this order; the rest only makes it the same each time.
-    return seen[0], seen[1], seen[2]["source_id"], seen[2]["source_name"]
+_IN_ORDER = itemgetter(0, 1, 2, 3)
+"""By time; source id and name only make the order the same each time."""
 
 
-def _timeline(kind: str, entity_id: str, seen: list[tuple[int, int, Row]], sweeps: Iterable[Sweep]) -> Timeline:
-    line = Timeline(kind, entity_id)
-    line.first_seen = seen[0][0]
-    lifelong = _lifelong(seen) if kind == "interface" else {}
+# --- what rows imply for other entities ------------------------------------------------------------------------------
+
+
+def tag_key(entity_id: str) -> str:
+    """Under which name an entity's tags are kept: EC2's own id where the ARN holds one, else the ARN or id as it is."""
+    if not entity_id.startswith("arn:"):
+        return entity_id
+    parts = entity_id.split(":", 5)
+    if len(parts) == 6 and parts[2] == "ec2" and "/" in parts[5]:
+        return parts[5].rsplit("/", 1)[1]
+    return entity_id
+
+
+def _add_tag_sights(sights: Sights) -> None:
+    """Beside each sight that says tags one of kind tags.
+
+    Interfaces of which every row is a whole sight with its tags, and nothing else speaks of their tags, need none: their own states say it.
+    """
+    of_tags = sights.setdefault("tags", {})
+    for kind, entities in sights.items():
+        if kind == "tags":
+            continue
+        for entity_id, seen in entities.items():
+            key = tag_key(entity_id)
+            own = kind == "interface" and key not in of_tags
+            if own and all(s.state == ABSENT or (s.state == PRESENT and "tags" in s.said) for s in seen):
+                continue
+            twins = [
+                _of_its_tags(s) for s in seen if s.state != ABSENT and ("tags" in s.said or "tags_removed" in s.said)
+            ]
+            if twins:
+                of_tags.setdefault(key, []).extend(twins)
+
+
+_WITH_TAGS = ("account_id", "region", "tags", "tags_removed")
+
+
+def _of_its_tags(sight: Sight) -> Sight:
+    return sight._replace(said={name: sight.said[name] for name in _WITH_TAGS if name in sight.said})
+
+
+def _add_released(sights: Sights) -> None:
+    """Beside the end of an attachment or an instance a sight of each interface that was ever said to have it: no longer."""
+    ended: dict[str, list[Sight]] = {}
+    for kind in ("attachment", "instance"):
+        for entity_id, seen in sights.get(kind, {}).items():
+            gone = [s for s in seen if s.state == ABSENT]
+            if gone:
+                ended[entity_id] = gone
+    if not ended:
+        return
+    for seen in sights.get("interface", {}).values():
+        had = {s.said.get(name) for s in seen for name in ("attachment_id", "instance_id")}
+        for entity_id in sorted(had & ended.keys()):  # type: ignore[type-var]
+            said = {"account_id": seen[0].said["account_id"], "region": seen[0].said.get("region"), "of": entity_id}
+            seen += [
+                s._replace(order=_ORDER[RELEASED], source_id=entity_id, state=RELEASED, said=said)
+                for s in ended[entity_id]
+            ]
+
+
+def _with_attachments(seen: list[Sight]) -> list[Sight]:
+    """An interface's sights with one for each attachment time that an answer tells: it was attached so from then on."""
+    told: dict[tuple[Any, Any], Sight] = {}
+    for s in seen:
+        since = s.said.get("attached_at") if s.state == PRESENT else None
+        if since and s.said.get("attachment_id") and _is_answer(s) and millis(since) < s.at:
+            told.setdefault((s.said["attachment_id"], since), s)
+    if not told:
+        return seen
+    implied = [_attached(s) for s in told.values()]
+    return sorted([*seen, *implied], key=_IN_ORDER)
+
+
+def _attached(sight: Sight) -> Sight:
+    kept = (*LIFELONG, *ATTACHMENT, "description", "requester_id")
+    said = {name: sight.said[name] for name in kept if name in sight.said}
+    return sight._replace(at=millis(sight.said["attached_at"]), order=_ORDER[ATTACHED], state=ATTACHED, said=said)
+
+
+def _is_answer(sight: Sight) -> bool:
+    """Whether AWS answered so when asked, and did not tell it by itself."""
+    return sight.source == SWEEP or sight.source_name.startswith(("Describe", "List", "Get"))
+
+
+def _tells_the_end(sight: Sight) -> bool:
+    """Whether the sight is of the event that ended the entity; an answer that did not find it came at some time after."""
+    return sight.source == EVENT and not _is_answer(sight)
+
+
+# --- one entity ------------------------------------------------------------------------------------------------------
+
+
+def _timeline(kind: str, entity_id: str, seen: list[Sight], sweeps: Sequence[Sweep]) -> Timeline:
+    line = Timeline(kind, entity_id, first_seen=next(s.at for s in seen if s.state != RELEASED))
+    interface = kind == "interface"
+    lifelong = _lifelong(seen) if interface else {}
+    missed: list[int] = []
     known: Row = {}
-    for at, _, row in seen:
-        if row["state"] == ABSENT:
-            if line.ended_at == OPEN:
-                line.end(at, "event" if _tells_the_end(row) else "absence")
+    whole: Row | None = None  # what a present row said, where nothing was said since
+    previous: Sight | None = None
+    for sight in _with_attachments(seen) if interface else seen:
+        if sight == previous:
+            continue  # the same row once more
+        previous = sight
+        at, state, said = sight.at, sight.state, sight.said
+        if state == ABSENT:
+            if interface and not _tells_the_end(sight):
+                missed.append(at)
+            elif line.ended_at == OPEN:
+                line.end(at, "event" if _tells_the_end(sight) else "absence")
             continue
         if line.ended_at != OPEN:
-            if kind == "interface":
+            if interface:
                 continue  # ids of interfaces are never reused: a sight after the deletion is a late answer
-            line.ended_at, line.ended_by = OPEN, None
-            known = {}
+            line.ended_at, line.ended_by, known, whole = OPEN, None, {}, None
+        if state == RELEASED:
+            if said["of"] in (known.get("attachment_id"), known.get("instance_id")):
+                known = _released(known, said["of"])
+                whole = None
+                line.begin(at, "event", known)
+            continue
         _note(line.sights, at)
-        if row["state"] != PARTIAL and row.get("addresses"):
-            _note(line.listed, at)
-        for address in row.get("addresses_removed", ()):
-            _note(line.given_up.setdefault(address, []), at)
-        before, known = known, _merged(known, row, lifelong)
-        _extend(line, at, before, known, row)
-    _absences(line, {row["source_id"] for _, _, row in seen}, sweeps)
-    if kind == "interface" and line.states:
+        if interface:
+            _list(line, sight)
+        elif kind == "instance" and _is_up(sight):
+            _note(line.up, at)
+        if said is whole and state == PRESENT:
+            line.states[-1].last_seen = at
+            continue
+        if state == ATTACHED:
+            if _attachment(known) != _attachment(said):
+                known, whole = {**lifelong, **said}, None
+                line.begin(at, "attachment", known)
+            continue
+        before, known = known, _merged(known, said, lifelong, state)
+        whole = said if state == PRESENT else None
+        if line.states and before == known and line.states[-1].valid_to == OPEN:
+            line.states[-1].last_seen = at
+        else:
+            line.begin(at, "event" if sight.source == EVENT else "sweep", known)
+    _absences(line, seen, sweeps, missed)
+    if interface and line.states:
         _begin_with_creation(line, lifelong)
     return line
-
-
-def _tells_the_end(row: Row) -> bool:
-    """Whether the row is of the event that ended the entity; an answer that did not find it came at some time after."""
-    return row["source"] == EVENT and not row["source_name"].startswith(("Describe", "List", "Get"))
 
 
 def _note(moments: list[int], at: int) -> None:
@@ -181,80 +383,91 @@ def _note(moments: list[int], at: int) -> None:
         moments.append(at)
 
 
-def _lifelong(seen: list[tuple[int, int, Row]]) -> Row:
+def _lifelong(seen: list[Sight]) -> Row:
     """What never changes in an interface's life, from whichever observation says it first."""
     found: Row = {}
-    for _, _, row in seen:
+    previous: Row | None = None
+    for sight in seen:
+        said = sight.said
+        if said is previous or sight.state == RELEASED:
+            continue
+        previous = said
         for name in LIFELONG:
-            if name not in found and row.get(name) not in (None, ""):
-                found[name] = row[name]
-        if "primary" not in found and row.get("addresses"):
-            found["primary"] = row["addresses"][0]
+            if name not in found and said.get(name) not in (None, ""):
+                found[name] = said[name]
     return found
 
 
-def _merged(known: Row, row: Row, lifelong: Row) -> Row:
+def _merged(known: Row, said: Row, lifelong: Row, state: str) -> Row:
     """What is known after this row: a present row replaces, a partial one adds, changes and takes away."""
-    said = {name: value for name, value in row.items() if name not in _ENVELOPE}
-    if row["state"] != PARTIAL:
-        return {**lifelong, **said}
+    if state != PARTIAL:
+        return said if lifelong.keys() <= said.keys() else {**lifelong, **said}
     merged = {**lifelong, **known, **said}
-    if "tags" in said or row.get("tags_removed"):
+    if "tags" in said or said.get("tags_removed"):
         tags = {**known.get("tags", {}), **said.get("tags", {})}
-        for key in row.get("tags_removed", ()):
+        for key in said.get("tags_removed", ()):
             tags.pop(key, None)
         merged["tags"] = tags
-    added, removed = row.get("addresses_added", ()), set(row.get("addresses_removed", ()))
+    added, removed = said.get("addresses_added", ()), set(said.get("addresses_removed", ()))
     if added or removed:
         for name, slash in (("addresses", False), ("prefixes", True)):
             held = list(known.get(name, ()))
             held += [a for a in added if ("/" in a) == slash and a not in held]
             merged[name] = [a for a in held if a not in removed]
+    for name in _CHANGES:
+        merged.pop(name, None)
     return merged
-
-
-def _extend(line: Timeline, at: int, before: Row, known: Row, row: Row) -> None:
-    """Adds a sight to the timeline: the same state goes on, or a new one begins."""
-    source = "event" if row["source"] == EVENT else "sweep"
-    if line.states and before == known and line.ended_at == OPEN and line.states[-1].valid_to == OPEN:
-        line.states[-1].last_seen = max(line.states[-1].last_seen, at)
-        return
-    begins, attached = at, known.get("attached_at")
-    if line.kind == "interface" and attached and source == "sweep":
-        since = millis(attached)
-        previous = line.states[-1] if line.states and line.states[-1].valid_to == OPEN else None
-        if (
-            since < at
-            and (previous is None or previous.last_seen < since)
-            and _attachment(before) != _attachment(known)
-        ):
-            # Attached before this sight: the attachment holds from then, the rest (tags, groups) only from now.
-            if previous is not None:
-                previous.valid_to, previous.to_source = since, "change"
-            early = {
-                n: known[n] for n in (*LIFELONG, *ATTACHMENT, "description", "requester_id", "primary") if n in known
-            }
-            if known.get("addresses"):
-                early["primary"] = known["addresses"][0]
-            line.states.append(State(since, at, at, "attachment", "change", early))
-    if line.states and line.states[-1].valid_to == OPEN:
-        line.states[-1].valid_to, line.states[-1].to_source = begins, "change"
-    line.states.append(State(begins, OPEN, at, source, None, known))
 
 
 def _attachment(known: Row) -> tuple[Any, ...]:
     return known.get("attachment_id"), known.get("instance_id")
 
 
-def _absences(line: Timeline, seen_by: set[str], sweeps: Iterable[Sweep]) -> None:
-    """Ends what a complete sweep did not find, if it was first seen before that sweep began and not seen since."""
+def _released(known: Row, of: str) -> Row:
+    """Attached to nothing any more."""
+    kept = {name: value for name, value in known.items() if name not in ATTACHMENT}
+    return {**kept, "attachment_id": NOTHING, "instance_id": NOTHING}
+
+
+def _is_up(sight: Sight) -> bool:
+    """While it shuts down an instance may give up its interfaces; when it was told to, it still had them."""
+    return sight.source_name == "TerminateInstances" or "shutting-down" not in sight.said.get("detail", "")
+
+
+def _list(line: Timeline, sight: Sight) -> None:
+    """Notes which addresses the sight tells of. An interface with its one address for ever needs no list."""
+    said, source = sight.said, "event" if sight.source == EVENT else "sweep"
+    if sight.state == PRESENT:
+        addresses = (*said.get("addresses", ()), *said.get("prefixes", ()))
+        if len(addresses) > 1 or line.listings or (addresses and addresses[0] != said.get("primary")):
+            line.listings.append(Listing(sight.at, ALL, addresses, source))
+    elif sight.state == PARTIAL:
+        for how, name in (
+            (SOME, "addresses"),
+            (SOME, "prefixes"),
+            (ADDED, "addresses_added"),
+            (REMOVED, "addresses_removed"),
+        ):
+            if said.get(name) and (how != SOME or len(said[name]) > 1 or name == "prefixes"):
+                line.listings.append(Listing(sight.at, how, tuple(said[name]), source))
+
+
+def _absences(line: Timeline, seen: list[Sight], sweeps: Sequence[Sweep], missed: list[int]) -> None:
+    """Ends what a complete sweep, or an answer that asked for it, did not find: if it was first seen before that began and not seen since."""
     if line.ended_at != OPEN or not line.sights:
         return
     last = line.sights[-1]
-    for sweep in sorted(sweeps, key=lambda s: s.started_at):
-        if sweep.sweep_id not in seen_by and line.first_seen < sweep.started_at and last <= sweep.finished_at:
-            line.end(max(sweep.started_at, last), "absence")
-            return
+    ends = [at for at in missed if at >= last]
+    for sweep in sweeps:
+        if (
+            last <= sweep.finished_at
+            and line.first_seen < sweep.started_at
+            and all(s.source_id != sweep.sweep_id for s in seen)
+        ):
+            ends.append(max(sweep.started_at, last))
+            break
+    if ends:
+        line.end(min(ends), "absence")
 
 
 def _begin_with_creation(line: Timeline, lifelong: Row) -> None:
@@ -262,5 +475,5 @@ def _begin_with_creation(line: Timeline, lifelong: Row) -> None:
     created = lifelong.get("created_at")
     if created and millis(created) < line.states[0].valid_from:
         first = line.states[0]
-        early = {name: lifelong[name] for name in (*LIFELONG, "primary") if name in lifelong}
+        early = {name: lifelong[name] for name in LIFELONG if name in lifelong}
         line.states.insert(0, State(millis(created), first.valid_from, first.valid_from, "creation", "change", early))

@@ -15,6 +15,11 @@ def of_instance(goes_with_it: bool) -> dict:
     return eni("eni-i", "10.0.0.5", instance_id="i-1", detail={"delete_on_termination": goes_with_it})
 
 
+def instance_with(address: str) -> Row:
+    """What RunInstances says of the instance: the address of its first interface."""
+    return event("10:10", {"kind": "instance", "entity_id": "i-1", "addresses": [address]}, "partial", "RunInstances")
+
+
 def terminated(at: str, source_name: str = "EC2 Instance State-change Notification") -> Row:
     return event(at, {"kind": "instance", "entity_id": "i-1"}, "absent", source_name)
 
@@ -27,9 +32,37 @@ def claim(rows: list[Row]) -> Claim:
 @pytest.mark.parametrize(("goes_with_it", "until"), [(True, "10:20:00"), (False, "10:10:00")])
 def test_an_interface_that_goes_with_its_instance_ends_when_that_is_terminated(goes_with_it: bool, until: str) -> None:
     """Seen at 10:10, its instance terminated at 10:20, missed by the sweep of 12:00."""
-    rows = [event("10:10", of_instance(goes_with_it)), terminated("10:20"), *sweep("12:00", VPC)]
+    rows = [
+        event("10:10", of_instance(goes_with_it)),
+        instance_with("10.0.0.5"),
+        terminated("10:20"),
+        *sweep("12:00", VPC),
+    ]
     found = claim(rows)
     assert (found.valid_to, found.exact_end) == (ms(f"{until}"), goes_with_it)
+
+
+@pytest.mark.parametrize("known", [[], [instance_with("10.0.0.9")]])
+def test_a_further_interface_may_have_gone_before_its_instance(known: list[Row]) -> None:
+    """Only the first interface can't be detached: of another, or where it isn't known which it is, the last sight counts."""
+    rows = [event("10:10", of_instance(True)), *known, terminated("10:20"), *sweep("12:00", VPC)]
+    found = claim(rows)
+    assert (found.valid_to, found.exact_end, found.gone_by) == (ms("10:10:00"), False, ms("12:00:00"))
+
+
+def test_while_its_instance_is_up_the_first_interface_holds_its_address() -> None:
+    """Creation and deletion were lost; the instance was seen pending at 10:05 and told to terminate at 10:30. When it had shut down, nobody knows."""
+    instance = {"kind": "instance", "entity_id": "i-1"}
+    rows = [
+        event("10:05", instance, "partial", detail={"state": "pending"}),
+        event("10:10", of_instance(True)),
+        instance_with("10.0.0.5"),
+        event("10:30", instance, "partial", "TerminateInstances", detail={"state": "shutting-down"}),
+        event("10:31", instance, "partial", detail={"state": "shutting-down"}),
+        *sweep("12:00", VPC),
+    ]
+    found = claim(rows)
+    assert (found.valid_from, found.valid_to, found.exact_end) == (ms("10:05:00"), ms("10:30:00"), False)
 
 
 def test_an_answer_without_the_instance_does_not_say_when_it_ended() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -225,7 +226,7 @@ def _at(at: int, row: Row) -> Row:
 
 
 def _plain(timelines: dict[str, dict[str, Timeline]]) -> Any:
-    return {kind: {entity: vars(line) for entity, line in lines.items()} for kind, lines in timelines.items()}
+    return {kind: {entity: asdict(line) for entity, line in lines.items()} for kind, lines in timelines.items()}
 
 
 @given(st.integers(0, 10_000), st.randoms(use_true_random=False))
