@@ -2,25 +2,35 @@
 
 A sum's own side is its interface id. The far side is found by the first rule that holds: the book's interval, the records of the hour
 (attested), the last sight (assumed, provisional hours only), an AWS service, a known network, a public address; else none.
-Two claimants at one time: none, and said so.
+Two claimants at one time: none, and said so. What can't be told here may be told by the other reporter of the connection (connections.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from flowlake.flows import roles
-from flowlake.flows.addresses import U64, is_none, is_public
-from flowlake.flows.evidence import NOT_LOGGED, Hints
+from flowlake.flows.addresses import U64, is_none, is_public, is_rfc1918
+from flowlake.flows.evidence import GAPS, NOT_LOGGED, REJECTED, SKIPPED, Hints
 from flowlake.flows.lookup import I32, I64, NAT, NOBODY, Bools, Lookup, mix, scopes
 from flowlake.flows.networks import Ranges
-from flowlake.flows.summarise import EGRESS, EXTRAS, INGRESS, REJECT, UNKNOWN_ACTION, Source, minutes_masks
+from flowlake.flows.summarise import (
+    EGRESS,
+    EXTRAS,
+    INGRESS,
+    REJECT,
+    UNKNOWN_ACTION,
+    Source,
+    first_and_last_minute,
+    minutes_masks,
+)
+from flowlake.lake.hours import SECONDS
 
 # How an end is known; the order is that of strength.
 HOWS = ("interface", "interval", "attested", "assumed", "aws_service", "network", "public", "none")
@@ -44,7 +54,7 @@ class Settings:
 
     provisional: bool = False
     clock_slack_seconds: int = 60
-    """Start and end of a record may be off by up to 60 s (AWS): who else claims the address that near makes it contested."""
+    """Start and end of a record may be off by up to 60 s (AWS): only who held the address all that time is believed."""
 
 
 @dataclass
@@ -69,35 +79,64 @@ class Holder:
 
 
 def holders(world: World, vpc: I32, high: U64, low: U64, start: I64, end: I64) -> Holder:
-    """Who held each address, asked from a VPC, over the span [start, end] in epoch seconds. The services, networks and public rules follow in far_side."""
-    rows = len(vpc)
+    """Who held each address, asked from a VPC, by what was recorded over [start, end] in epoch seconds.
+
+    The services, networks and public rules follow in _label_far.
+    """
     pairs, inverse = _distinct_pairs(vpc, high, low)
     p_vpc, p_high, p_low = vpc[pairs], high[pairs], low[pairs]
     p_scope = scopes(world.lookup, p_vpc, p_high, p_low)
     scope = p_scope[inverse]
     slack = world.settings.clock_slack_seconds
-    start_ms, end_ms = start * 1000, end * 1000
-    by_claim = _by_claims(world, p_scope, p_high, p_low, inverse, start_ms, end_ms, slack * 1000)
-    who, assumed, contested, secondary = by_claim
+    asked = _Asked(p_scope, p_high, p_low, inverse, start, end, slack)
+    who, near, assumed, contested, secondary = _by_claims(world, asked)
     how = np.where(who >= 0, INTERVAL, NONE).astype(np.int8)
-    _by_prefixes(world, p_scope, p_high, p_low, inverse, start_ms, end_ms, slack * 1000, who, how, contested)
-    near, near_several, exact, exact_several = _by_attestation(
-        world, p_scope, p_high, p_low, inverse, start, end, slack
-    )
+    _by_prefixes(world, asked, who, how, contested)
+    seen = _by_attestation(world, asked)
     # A secondary address may have moved and come back between two sights: the records of another holder outweigh the book.
-    moved = secondary & (who >= 0) & (exact >= 0) & (exact != who)
-    contested |= moved | (secondary & (who >= 0) & exact_several)
+    moved = secondary & (who >= 0) & (seen.then >= 0) & (seen.then != who)
+    contested |= moved | (secondary & (who >= 0) & seen.several_then)
     who[contested], how[contested] = NOBODY, NONE
     open_ = who < 0
-    attested = open_ & (near >= 0) & ~near_several
-    who[attested], how[attested] = near[attested], ATTESTED
+    # Who alone used it around that time held it, where nothing that another recorded can be lacking.
+    alone = (seen.near >= 0) & ~seen.several & seen.complete & ((near < 0) | (near == seen.near)) & ~contested
+    told = np.where(seen.sure >= 0, seen.sure, np.where(alone, seen.near, NOBODY))
+    attested = open_ & (told >= 0)
+    who[attested], how[attested] = told[attested], ATTESTED
     contested[attested] = False
-    contested |= open_ & near_several
+    contested |= open_ & ~attested & seen.several
     if world.settings.provisional:
         tail = (who < 0) & (assumed >= 0) & ~contested
         who[tail], how[tail] = assumed[tail], ASSUMED
-    assert len(who) == rows
     return Holder(who, how, scope, contested & (who < 0))
+
+
+@dataclass
+class _Asked:
+    """What is asked: rows over distinct (scope, address) pairs; start and end as recorded (epoch s), off by up to slack."""
+
+    scope: I32
+    high: U64
+    low: U64
+    pair: I64
+    start: I64
+    end: I64
+    slack: int
+
+    def surely_within(self, rows: I64, since: I64, until: I64) -> Bools:
+        """Whether whoever held the address over [since, until] (epoch ms) is the one recorded, however wrong the clock is.
+
+        Start and end may be those of the aggregation interval: when between them packets went is not known.
+        """
+        slack = self.slack * 1000
+        result: Bools = (since <= self.start[rows] * 1000 - slack) & (self.end[rows] * 1000 + slack <= until)
+        return result
+
+    def near(self, rows: I64, since: I64, until: I64) -> Bools:
+        """Whether whoever held the address over [since, until] (ms) may be the one recorded."""
+        slack = self.slack * 1000
+        result: Bools = (since <= self.end[rows] * 1000 + slack) & (until >= self.start[rows] * 1000 - slack)
+        return result
 
 
 def _distinct_pairs(vpc: I32, high: U64, low: U64) -> tuple[I64, I64]:
@@ -110,94 +149,154 @@ def _distinct_pairs(vpc: I32, high: U64, low: U64) -> tuple[I64, I64]:
     return first, inverse
 
 
-def _by_claims(
-    world: World, scope: I32, high: U64, low: U64, inverse: I64, start: I64, end: I64, slack: int
-) -> tuple[I32, I32, Bools, Bools]:
-    """The holder by the book's claims; who it would be if its last sight still held; contested; and whether the claim is of a secondary address."""
+def _by_claims(world: World, asked: _Asked) -> tuple[I32, I32, I32, Bools, Bools]:
+    """The holder by the book's claims; who claims the address around then; who it would be if its last sight still held;
+    contested; and whether the claim is of a secondary address.
+
+    Contested: two surely held it, or none surely and two may have.
+    """
     lookup = world.lookup
-    rows = len(inverse)
-    who, assumed = np.full(rows, NOBODY, np.int32), np.full(rows, NOBODY, np.int32)
-    contested, secondary = np.zeros(rows, np.bool_), np.zeros(rows, np.bool_)
-    begin, stop = lookup.claims.find(scope.astype(np.int64), high, low)
-    first, last = begin[inverse], stop[inverse]
-    near = np.full(rows, NOBODY, np.int32)
-    most = int((stop - begin).max(initial=0))
-    for k in range(most):
+    rows = len(asked.pair)
+    who, near, assumed = (np.full(rows, NOBODY, np.int32) for _ in range(3))
+    contested, several, secondary = (np.zeros(rows, np.bool_) for _ in range(3))
+    begin, stop = lookup.claims.find(asked.scope.astype(np.int64), asked.high, asked.low)
+    first, last = begin[asked.pair], stop[asked.pair]
+    for k in range(int((stop - begin).max(initial=0))):
         r = np.flatnonzero(first + k < last)
         c = first[r] + k
         holder, since, until = lookup.claim_interface[c], lookup.claim_from[c], lookup.claim_to[c]
-        s, e = start[r], end[r]
-        is_near = (since <= e + slack) & (until >= s - slack)
-        contested[r] |= is_near & (near[r] >= 0) & (near[r] != holder)
+        is_near = asked.near(r, since, until)
+        several[r] |= is_near & (near[r] >= 0) & (near[r] != holder)
         near[r] = np.where(is_near & (near[r] < 0), holder, near[r])
-        holds = (s >= since) & (s < until)
-        # The record may say a start before its first packet came: up to the slack before a birth, if it ends after it.
-        newborn = (s < since) & (s >= since - slack) & (e >= since) & (until > since)
-        hit = holds | newborn
-        who[r] = np.where(hit, holder, who[r])
-        secondary[r] = np.where(hit, ~lookup.claim_primary[c], secondary[r])
-        tail = lookup.claim_open[c] & lookup.claim_primary[c] & (s >= until)
-        assumed[r] = np.where(tail, holder, assumed[r])
-    return who, assumed, contested, secondary
+        sure = asked.surely_within(r, since, until)
+        contested[r] |= sure & (who[r] >= 0) & (who[r] != holder)
+        who[r] = np.where(sure, holder, who[r])
+        secondary[r] = np.where(sure, ~lookup.claim_primary[c], secondary[r])
+        after = asked.start[r] * 1000 >= np.maximum(until - asked.slack * 1000, since)
+        assumed[r] = np.where(lookup.claim_open[c] & lookup.claim_primary[c] & after, holder, assumed[r])
+    return who, near, assumed, contested | (several & (who < 0)), secondary
 
 
-def _by_prefixes(
-    world: World,
-    scope: I32,
-    high: U64,
-    low: U64,
-    inverse: I64,
-    start: I64,
-    end: I64,
-    slack: int,
-    who: I32,
-    how: npt.NDArray[np.int8],
-    contested: Bools,
-) -> None:
+def _by_prefixes(world: World, asked: _Asked, who: I32, how: npt.NDArray[np.int8], contested: Bools) -> None:
     """Delegated prefixes, for addresses that no claim names; only VPCs that have any are looked at."""
-    with_prefixes = np.isin(scope, list(world.lookup.prefixes))
+    with_prefixes = np.isin(asked.scope, list(world.lookup.prefixes))
     for pair in np.flatnonzero(with_prefixes).tolist():
-        claims = world.lookup.prefix_claims(int(scope[pair]), (int(high[pair]) << 64) | int(low[pair]))
+        address = (int(asked.high[pair]) << 64) | int(asked.low[pair])
+        claims = world.lookup.prefix_claims(int(asked.scope[pair]), address)
         if not claims:
             continue
-        rows = np.flatnonzero((inverse == pair) & (who < 0))
-        near = np.full(len(rows), NOBODY, np.int32)
-        found = np.full(len(rows), NOBODY, np.int32)
-        several = np.zeros(len(rows), np.bool_)
+        rows = np.flatnonzero((asked.pair == pair) & (who < 0))
+        near, found = np.full(len(rows), NOBODY, np.int32), np.full(len(rows), NOBODY, np.int32)
+        several, twice = np.zeros(len(rows), np.bool_), np.zeros(len(rows), np.bool_)
         for holder, since, until, _ in claims:
-            is_near = (since <= end[rows] + slack) & (until >= start[rows] - slack)
+            span = np.full(len(rows), since), np.full(len(rows), until)
+            is_near, sure = asked.near(rows, *span), asked.surely_within(rows, *span)
             several |= is_near & (near >= 0) & (near != holder)
             near = np.where(is_near & (near < 0), holder, near).astype(np.int32)
-            found = np.where((start[rows] >= since) & (start[rows] < until), holder, found).astype(np.int32)
-        who[rows] = np.where(several, NOBODY, found)
-        how[rows] = np.where(~several & (found >= 0), INTERVAL, NONE)
-        contested[rows] |= several
+            twice |= sure & (found >= 0) & (found != holder)
+            found = np.where(sure, holder, found).astype(np.int32)
+        doubtful = twice | (several & (found < 0))
+        who[rows] = np.where(doubtful, NOBODY, found)
+        how[rows] = np.where(~doubtful & (found >= 0), INTERVAL, NONE)
+        contested[rows] |= doubtful
 
 
-def _by_attestation(
-    world: World, scope: I32, high: U64, low: U64, inverse: I64, start: I64, end: I64, slack: int
-) -> tuple[I32, Bools, I32, Bools]:
-    """Who, by its own records, used the address around the span (with slack), and within it; and whether several did."""
-    hints, starts = world.hints, world.lookup.starts
-    rows = len(inverse)
-    near, exact = np.full(rows, NOBODY, np.int32), np.full(rows, NOBODY, np.int32)
-    near_several, exact_several = np.zeros(rows, np.bool_), np.zeros(rows, np.bool_)
-    begin, stop = hints.attested.find(scope.astype(np.int64), high, low)
+@dataclass
+class _Seen:
+    """Who used the asked address by its own records.
+
+    sure: who held it then, with what the book knows of its life. near: who used it around that time; several where not alone,
+    complete where nothing can be lacking to say so. then: who used it in those very minutes.
+    """
+
+    sure: I32
+    near: I32
+    several: Bools
+    complete: Bools
+    then: I32
+    several_then: Bools
+
+
+LONGEST_INTERVAL_SECONDS = 600
+
+
+def _by_attestation(world: World, asked: _Asked) -> _Seen:
+    """What the hour's own records tell of the address."""
+    hints, starts, slack = world.hints, world.lookup.starts, asked.slack
+    rows = len(asked.pair)
+    sure, near, then = (np.full(rows, NOBODY, np.int32) for _ in range(3))
+    twice, movable, several, several_then, complete = (np.zeros(rows, np.bool_) for _ in range(5))
+    begin, stop = hints.attested.find(asked.scope.astype(np.int64), asked.high, asked.low)
     most = int((stop - begin).max(initial=0))
     if most == 0:
-        return near, near_several, exact, exact_several
-    first, last = begin[inverse], stop[inverse]
-    wide = minutes_masks(start - slack, end + slack, starts)
-    tight = minutes_masks(start, end, starts)
+        return _Seen(sure, near, several, complete, then, several_then)
+    since, until, primary = _attested_lives(world, asked, begin, stop)
+    flat = np.concatenate([[0], np.cumsum(stop - begin)])[:-1][asked.pair]
+    first, last = begin[asked.pair], stop[asked.pair]
+    # The other's record of the same packets is off by as much, in its own direction.
+    wide = minutes_masks(asked.start - 2 * slack, asked.end + 2 * slack, starts)
+    tight = minutes_masks(asked.start, asked.end, starts)
     for k in range(most):
         r = np.flatnonzero(first + k < last)
         a = first[r] + k
-        holder, mask = hints.attested_interface[a], hints.attested_mask[a]
-        for seen, several, span in ((near, near_several, wide), (exact, exact_several, tight)):
-            used = (mask & span[r] != 0) & hints.attested_sure[a]
-            several[r] |= used & (seen[r] >= 0) & (seen[r] != holder)
-            seen[r] = np.where(used & (seen[r] < 0), holder, seen[r])
-    return near, near_several, exact, exact_several
+        holder, mask, known = hints.attested_interface[a], hints.attested_mask[a], hints.attested_sure[a]
+        for found, more, span in ((near, several, wide), (then, several_then, tight)):
+            used = (mask & span[r] != 0) & known
+            more[r] |= used & (found[r] >= 0) & (found[r] != holder)
+            found[r] = np.where(used & (found[r] < 0), holder, found[r])
+        at = flat[r] + k
+        held = known & asked.surely_within(r, since[at], until[at])
+        twice[r] |= held & (sure[r] >= 0) & (sure[r] != holder)
+        # A secondary address may move away and back: then another's records must not be near.
+        movable[r] |= held & ~primary[at]
+        sure[r] = np.where(held, holder, sure[r])
+    sure[twice | (movable & several)] = NOBODY
+    # What another recorded may lie in the hour before, where its record began; and where records were lost, in none.
+    begins, ends = asked.start - 2 * slack - LONGEST_INTERVAL_SECONDS, asked.end + 2 * slack
+    inside = (begins >= starts) & (ends <= starts + SECONDS)
+    complete = inside & ~np.isin(asked.scope, _with_losses(hints))[asked.pair]
+    return _Seen(sure, near, several, complete, then, several_then)
+
+
+def _attested_lives(world: World, asked: _Asked, begin: I64, stop: I64) -> tuple[I64, I64, Bools]:
+    """From when to when (ms) each attested interface of the asked pairs surely held the address, by its own records and, of a
+    primary address, by the book too; and whether it is its primary one. Rows: the pairs' attestations, one after the other.
+    """
+    lookup, hints = world.lookup, world.hints
+    count = stop - begin
+    pair = np.repeat(np.arange(len(count)), count)
+    row = np.repeat(begin, count) + np.arange(len(pair)) - np.repeat(np.cumsum(count) - count, count)
+    holder = hints.attested_interface[row]
+    low, high = first_and_last_minute(hints.attested_mask[row])
+    since = (lookup.starts + (low + 1) * 60 + asked.slack) * 1000
+    until = (lookup.starts + high * 60 - asked.slack) * 1000
+    # By its own records alone it held the address between the first and the last of them, if there is anything between.
+    primary = _is_primary(world, holder, asked.high[pair], asked.low[pair])
+    first, last = lookup.claims.find(asked.scope.astype(np.int64), asked.high, asked.low)
+    for k in range(int((last - first).max(initial=0))):
+        r = np.flatnonzero(first[pair] + k < last[pair])
+        c = first[pair[r]] + k
+        same = (lookup.claim_interface[c] == holder[r]) & lookup.claim_primary[c]
+        since[r] = np.where(same, np.minimum(since[r], lookup.claim_from[c]), since[r])
+        until[r] = np.where(same, np.maximum(until[r], lookup.claim_to[c]), until[r])
+    return since, until, primary
+
+
+def _is_primary(world: World, who: I32, high: U64, low: U64) -> Bools:
+    """Whether the address is the interface's primary one, as far as the book knows."""
+    lookup = world.lookup
+    known = (who >= 0) & (who < len(lookup.interface_high))
+    if not len(lookup.interface_high):
+        return known
+    at = np.where(known, who, 0)
+    result: Bools = known & (lookup.interface_high[at] == high) & (lookup.interface_low[at] == low)
+    return result
+
+
+def _with_losses(hints: Hints) -> I32:
+    """VPCs in which some interface's reporting lacks records of this hour."""
+    lossy = (hints.penalty != NOT_LOGGED) & (hints.penalty & (SKIPPED | REJECTED | GAPS) > 0)
+    return np.unique(hints.interface_vpc[: len(lossy)][lossy])
 
 
 # --- both ends of every sum ------------------------------------------------------------------------------------------
@@ -297,7 +396,9 @@ def attribute(worker: Summed, world: World) -> pa.Table:
     position[(reporter < 0) & (forwards == 0)] = UNSAID_POSITION
     unsaid = position == UNSAID_POSITION
     stranger = ~own & (reporter >= len(lookup.interfaces)) & (forwards == 0)
-    doubts[unsaid | stranger] |= UNSURE
+    # Of an interface whose VPC nobody knows, the other end's own records can't be found.
+    nowhere = (vpc < 0) & own & _unheld_private(columns)
+    doubts[unsaid | stranger | nowhere] |= UNSURE
     client_is_src, roles_by = roles.decide(world.lookup, world.hints, col, columns, lies_in)
     columns |= {
         "source": _global(col["source"], worker.sources, hints.sources),
@@ -331,6 +432,12 @@ def attribute(worker: Summed, world: World) -> pa.Table:
     )
     columns |= {name: col[name] for name in kept}
     return pa.table(columns)
+
+
+def _unheld_private(ends: Mapping[str, Any]) -> Bools:
+    """Whether an end is a private address that nobody is known to have held."""
+    unheld = [(ends[f"{e}_who"] < 0) & is_rfc1918(ends[f"{e}_high"], ends[f"{e}_low"]) for e in ("src", "dst")]
+    return unheld[0] | unheld[1]
 
 
 def _vpc_of(world: World, vpc: I32, transit: Bools, extras: _Extras, field: str) -> I32:
@@ -487,8 +594,8 @@ def bucket_of(world: World, rows: pa.Table, buckets: int) -> npt.NDArray[np.int6
 def fold_client_ports(world: World, rows: pa.Table) -> pa.Table:
     """Forgets the client's port where roles are known and nothing needs it any more, and adds up what has become equal.
 
-    It is needed where an end could not be told (the other reporter of the same connection may tell it), and where a receiver that logged
-    only in part may have refused what its sender counts as accepted.
+    It is needed where an end could not be told, or may not have been told to the other reporter (the records of the same connection
+    tell it), and where a receiver that logged only in part may have refused what its sender counts as accepted.
     """
     hints = world.hints
     client_is_src = rows["client_is_src"].to_numpy()
@@ -504,6 +611,7 @@ def fold_client_ports(world: World, rows: pa.Table) -> pa.Table:
             own_vpc = np.where(who >= 0, hints.interface_vpc[np.where(who >= 0, who, 0)], NOBODY)
             begin, end = hints.attested.find(np.where(who >= 0, own_vpc, scope), high, low)
             keep |= end - begin > 1
+            keep |= ~_told_from_outside(world, who, rows["first"].to_numpy(), rows["last"].to_numpy())
     src, dst = rows["src_who"].to_numpy(), rows["dst_who"].to_numpy()
     both = (src >= 0) & (dst >= 0)
     dst_penalty = hints.penalty[np.where(dst >= 0, dst, 0)] if len(hints.penalty) else np.zeros(len(dst), np.uint8)
@@ -512,3 +620,23 @@ def fold_client_ports(world: World, rows: pa.Table) -> pa.Table:
     dstport[~keep & (client_is_src == 0)] = 0
     rows = rows.set_column(rows.schema.get_field_index("srcport"), "srcport", pa.array(srcport))
     return rows.set_column(rows.schema.get_field_index("dstport"), "dstport", pa.array(dstport))
+
+
+def _told_from_outside(world: World, who: I32, first: I64, last: I64) -> Bools:
+    """Whether the book alone tells by the primary address who the interface was, to whoever recorded it around that time.
+
+    True where there is nobody to tell.
+    """
+    lookup = world.lookup
+    spans = np.full((2, len(lookup.interfaces) + 1), -1, dtype=np.int64)
+    primary = lookup.claim_primary
+    spans[0, lookup.claim_interface[primary]] = lookup.claim_from[primary]
+    spans[1, lookup.claim_interface[primary]] = lookup.claim_to[primary]
+    # Strangers are in no claim: theirs is the last entry, which holds nothing.
+    code = np.where(who < len(lookup.interfaces), who, len(lookup.interfaces))
+    code = np.where(who >= 0, code, 0)
+    # Twice the slack to be sure at the other's clock, and as much again for its clock against this one's.
+    slack = 4 * world.settings.clock_slack_seconds
+    since, until = spans[0, code], spans[1, code]
+    covered = (since >= 0) & (since <= (first - slack) * 1000) & ((last + slack) * 1000 <= until)
+    return covered | (who < 0)

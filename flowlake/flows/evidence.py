@@ -103,6 +103,8 @@ def examine(summary: Summary, lookup: Lookup) -> Worker:
     local = np.where(sends, col["src"], col["dst"]).astype(np.int64)
     local_pkt = np.where(sends, col["pkt_src"], col["pkt_dst"]).astype(np.int64)
     own = _own(summary, lookup, interface, forwards, high, low, col["interface"], local, local_pkt)
+    far_pkt = np.where(sends, col["pkt_dst"], col["pkt_src"])
+    own &= ~_inside_of_regional(names, high, low, col["interface"], far_pkt)
     return Worker(summary, sums, high, low, interface, forwards, local, local_pkt, own & (direction != UNSAID))
 
 
@@ -189,6 +191,20 @@ def _own(
     rest = asked[~own[asked] & (interface[code[asked]] >= 0)]
     own[rest] = _holds(lookup, interface[code[rest]], high[local_pkt[rest]], low[local_pkt[rest]])
     return own
+
+
+def _inside_of_regional(
+    names: Sequence[str | None], high: U64, low: U64, code: npt.NDArray, far_pkt: npt.NDArray
+) -> Bools:
+    """Whether a regional NAT gateway saw it inside: what comes from or goes to a private address is never its own.
+
+    It has no address in the VPC to show there, so that its records of the inside may show the true far end as a zonal one's pkt-* do.
+    """
+    regional = np.array([name is not None and name.startswith("nat-") for name in names], dtype=np.bool_)
+    inside = regional[code]
+    if bool(inside.any()):
+        inside &= ~is_public(high[far_pkt], low[far_pkt])
+    return inside
 
 
 # --- what a worker tells ---------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from flowlake.flows import attribute as attribution
 from flowlake.flows.attribute import World
+from flowlake.flows.connections import tell_by_connections
 from flowlake.flows.conversations import COUNTED, DUPLICATE, FATES, ON_HOP, OUTSIDE, Chosen, choose, group
 from flowlake.flows.evidence import Worker, evidence_of, examine
 from flowlake.flows.lookup import NOBODY, Lookup
@@ -260,7 +261,7 @@ def converse(
     if not tables:
         return
     rows, labels, texts = _as_arrays(tables)
-    chosen = choose(rows, world)
+    chosen = choose(tell_by_connections(rows, world), world)
     router = Router(world.lookup)
     grouped = group(chosen, labels, router, task.hour.starts, task.window_seconds)
     told: dict[str, object] = {"counts": counts(chosen, world), "rows": 0}

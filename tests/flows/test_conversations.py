@@ -355,6 +355,26 @@ def test_regional_nat_gateway_reports_under_its_resource_id() -> None:
     ]
 
 
+def test_regional_nat_gateway_that_shows_the_far_end_inside_is_still_between_the_ends() -> None:
+    """It has no address in the VPC: inside, its records show client and world, as if the world's address were its own."""
+    format_ = PLAIN + " flow-direction vpc-id pkt-srcaddr pkt-dstaddr resource-id"
+    gateway = lines(
+        format_,
+        f"""
+        - 10.0.0.1 {WORLD} 50000 443 6 300 10:01:00 10:01:59 ACCEPT OK ingress vpc-1 10.0.0.1 {WORLD} nat-0abc
+        - 52.0.0.9 {WORLD} 61000 443 6 300 10:01:00 10:01:59 ACCEPT OK egress  vpc-1 52.0.0.9 {WORLD} nat-0abc
+        - {WORLD} 52.0.0.9 443 61000 6 700 10:01:00 10:01:59 ACCEPT OK ingress vpc-1 {WORLD} 52.0.0.9 nat-0abc
+        - {WORLD} 10.0.0.1 443 50000 6 700 10:01:00 10:01:59 ACCEPT OK egress  vpc-1 {WORLD} 10.0.0.1 nat-0abc
+        """,
+    )
+    answer = run(steady(VPC, A, flow_log("fl-1")), {"fl-1": gateway})
+    columns = ("client_addr", "client_interface_id", "server_interface_id", "leg", "uploaded", "downloaded")
+    assert answer.show(*columns) == [
+        ("10.0.0.1", "eni-a", None, "nat_inside", 300, 700),
+        ("52.0.0.9", "nat-0abc", None, "nat_outside", 300, 700),
+    ]
+
+
 # --- transit gateway and appliances ----------------------------------------------------------------------------------
 
 VPC2 = vpc("vpc-2", "10.2.0.0/16")
