@@ -1,0 +1,295 @@
+"""The whole job on real Spark: from a lake with raw flow logs and observations to published tables, in a folder and in S3."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from flowlake.flows import job, steps
+from flowlake.flows.audit import AuditFailed
+from flowlake.flows.due import due
+from flowlake.flows.job import Options, enrich_hour
+from flowlake.flows.objects import raw_objects
+from flowlake.flows.publish import current, read_manifest
+from flowlake.lake import places
+from flowlake.lake.catalog import open_catalog
+from flowlake.lake.hours import Hour, as_text, utc
+from flowlake.lake.observations import observation, to_lines
+from flowlake.lake.store import open_store
+
+HOUR = Hour.parse("2026-01-01T00")
+NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)
+ACCOUNT, REGION = "111122223333", "us-east-1"
+FOLDER = f"raw/AWSLogs/{ACCOUNT}/vpcflowlogs/{REGION}/2026/01/01/"
+FORMAT = (
+    "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status"
+)
+
+
+def line(interface: str, src: str, dst: str, ports: str, size: int, minute: int) -> str:
+    start = HOUR.starts + 60 * minute
+    return f"2 {ACCOUNT} {interface} {src} {dst} {ports} 6 1 {size} {start} {start + 50} ACCEPT OK"
+
+
+def put(lake: Path, name: str, *lines: str) -> None:
+    path = lake / FOLDER / f"{ACCOUNT}_vpcflowlogs_{REGION}_fl-0a_{name}_hash.log.gz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress("\n".join([FORMAT, *lines]).encode()))
+
+
+def observe(lake: Path) -> None:
+    """Both interfaces as a sweep before the hour and one after it saw them."""
+    for began in (HOUR.starts - 600, HOUR.ends + 600):
+        at = utc(began)
+        seen = {"observed_at": at, "recorded_at": at, "source": "sweep", "source_name": "DescribeNetworkInterfaces"}
+        seen |= {
+            "source_id": f"sweep-{began}",
+            "kind": "interface",
+            "account_id": ACCOUNT,
+            "region": REGION,
+            "sweep_started_at": at,
+        }
+        rows = [
+            observation(
+                **seen,
+                state="present",
+                entity_id=f"eni-{name}",
+                vpc_id="vpc-1",
+                addresses=[address],
+                interface_type="interface",
+            )
+            for name, address in (("a", "10.0.0.1"), ("b", "10.0.0.2"))
+        ]
+        rows.append(observation(**seen, state="complete", entity_id="*"))
+        key = f"{places.observations('sweeps', Hour.holding(began))}{began}.json.gz"
+        store = open_store(str(lake))
+        store.put(key, to_lines(rows))
+        marker = {
+            "sweep_id": f"sweep-{began}",
+            "account_id": ACCOUNT,
+            "region": REGION,
+            "started_at": as_text(at),
+            "finished_at": as_text(at),
+        }
+        marker |= {"kinds": {"interface": {"rows": 2}}, "failures": [], "objects": [key]}
+        store.put(
+            places.sweep_marker(ACCOUNT, REGION, at.strftime("%Y%m%dT%H%M%SZ"), f"sweep-{began}"),
+            json.dumps(marker).encode(),
+        )
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Path:
+    observe(tmp_path)
+    # Two interfaces, 10.0.0.1 asks 10.0.0.2 on port 443; both report both directions: 100 up, 900 down, in two objects.
+    put(
+        tmp_path, "20260101T0005Z",
+        line("eni-a", "10.0.0.1", "10.0.0.2", "40000 443", 60, 1), line("eni-b", "10.0.0.1", "10.0.0.2", "40000 443", 60, 1),
+    )  # fmt: skip
+    put(
+        tmp_path, "20260101T0010Z",
+        line("eni-a", "10.0.0.1", "10.0.0.2", "40000 443", 40, 2), line("eni-b", "10.0.0.1", "10.0.0.2", "40000 443", 40, 2),
+        line("eni-a", "10.0.0.2", "10.0.0.1", "443 40000", 900, 2), line("eni-b", "10.0.0.2", "10.0.0.1", "443 40000", 900, 2),
+        line("eni-a", "10.0.0.1", "8.8.8.8", "40001 443", 7, 3), line("eni-b", "10.0.0.2", "8.8.4.4", "40001 443", 5, 3),
+    )  # fmt: skip
+    return tmp_path
+
+
+def run(spark: Any, lake: Path | str, now: datetime = NOW, **arguments: Any) -> Any:
+    said: list[str] = []
+    store = open_store(str(lake))
+    result = enrich_hour(
+        spark, store, open_catalog(str(lake)), HOUR, arguments.pop("options", Options()), now, said.append, **arguments
+    )
+    return store, result, said
+
+
+def published(store: Any) -> list[dict[str, Any]]:
+    pointer = current(store, HOUR)
+    assert pointer is not None
+    files = read_manifest(store, pointer).run.files["conversations"]
+    return [row for file in files for row in pq.read_table(store.open(file.key)).to_pylist()]
+
+
+def test_an_hour_is_published_and_made_once(spark: Any, lake: Path) -> None:
+    store, result, said = run(spark, lake)
+    assert result.published.pointer.state == "final"
+    rows = {(r["client_addr"], r["server_addr"]): (r["uploaded"], r["downloaded"], r["leg"]) for r in published(store)}
+    assert rows == {
+        ("10.0.0.1", "10.0.0.2"): (100, 900, "direct"),
+        ("10.0.0.1", "8.8.8.8"): (7, 0, "direct"),
+        ("10.0.0.2", "8.8.4.4"): (5, 0, "direct"),
+    }
+    assert result.counts["bytes"] == {
+        "counted": 1012,
+        "other_reporter": 1000,
+        "hop": 0,
+        "nat_outside": 0,
+        "duplicate": 0,
+    }
+    assert sum(s.startswith("2026-01-01T00 ") for s in said) >= 6  # one line a step, with the hour
+    _, again, said = run(spark, lake, NOW + timedelta(hours=1))
+    assert again.unchanged
+    assert again.published is None
+    assert "nothing to do" in said[-1]
+
+
+def test_a_late_object_makes_a_final_hour_again(spark: Any, lake: Path) -> None:
+    store, first, _ = run(spark, lake)
+    assert list(due(store, store, places.RAW, HOUR.moment + timedelta(hours=3), 2)) == []
+    put(lake, "20260101T0015Z", line("eni-a", "10.0.0.1", "8.8.8.8", "40001 443", 1000, 20))
+    late = next(o for o in raw_objects(store, places.RAW, HOUR) if "T0015Z" in o.key)
+    ages = HOUR.plus(1).moment.timestamp() + 3600
+    os.utime(Path(store.root) / late.key, (ages, ages))
+    assert [d.why for d in due(store, store, places.RAW, HOUR.moment + timedelta(hours=3), 2)] == [
+        "final, but 1 objects came late"
+    ]
+    _, second, _ = run(spark, lake, NOW + timedelta(hours=1))
+    assert second.published.pointer.run_id != first.published.pointer.run_id
+    assert sum(r["uploaded"] for r in published(store)) == 100 + 7 + 5 + 1000
+
+
+def test_a_failed_audit_leaves_the_last_good_run(spark: Any, lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, first, _ = run(spark, lake)
+    put(lake, "20260101T0020Z", line("eni-a", "10.0.0.1", "8.8.8.8", "40001 443", 1, 16))
+    expected = job.audit_run
+
+    def miscounted(*arguments: Any, **named: Any) -> Any:
+        rows = dict(arguments[4]) | {"conversations": 99}
+        return expected(*arguments[:4], rows, *arguments[5:], **named)
+
+    monkeypatch.setattr(job, "audit_run", miscounted)
+    with pytest.raises(AuditFailed, match="99"):
+        run(spark, lake, NOW + timedelta(hours=1))
+    assert current(store, HOUR).run_id == first.published.pointer.run_id
+
+
+class Killed(BaseException):
+    """Stands for a process that is gone."""
+
+
+@pytest.mark.parametrize("dies_at", ["compile_book", "merge", "audit_run", "publish"])
+def test_a_run_killed_at_any_step_changes_nothing_and_the_next_repairs(
+    spark: Any, lake: Path, monkeypatch: pytest.MonkeyPatch, dies_at: str
+) -> None:
+    store, first, _ = run(spark, lake)
+    put(lake, "20260101T0020Z", line("eni-a", "10.0.0.1", "8.8.8.8", "40001 443", 1, 16))
+
+    def die(*_: Any, **__: Any) -> Any:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job, dies_at, die)
+        with pytest.raises(Killed):
+            run(spark, lake, NOW + timedelta(hours=1))
+    assert current(store, HOUR).run_id == first.published.pointer.run_id
+    _, after, _ = run(spark, lake, NOW + timedelta(hours=2))
+    assert sum(r["uploaded"] for r in published(store)) == 113
+    assert after.published.pointer.run_id == current(store, HOUR).run_id
+
+
+def test_without_an_inventory_what_may_be_doubled_is_said(spark: Any, lake: Path) -> None:
+    shutil.rmtree(lake / "inventory")
+    store, result, _ = run(spark, lake)
+    # Nobody knows the VPC of either: both reporters' records of the pair count, 2 x 1000, and say so.
+    assert result.counts["bytes"]["counted"] == 2012
+    doubled = [r for r in published(store) if "possibly_doubled" in r["flags"]]
+    assert sum(r["uploaded"] + r["downloaded"] for r in doubled) == 2000
+
+
+def test_nothing_to_do_is_said_and_starts_no_spark(tmp_path: Path) -> None:
+    def spark() -> Any:
+        raise AssertionError("Spark was started for nothing")
+
+    _, result, said = run(spark, tmp_path)
+    assert result.published is None
+    assert not result.unchanged
+    assert "nothing to do" in said[-1]
+
+
+def test_rejects_and_torn_objects_are_listed_and_counted(spark: Any, lake: Path) -> None:
+    put(lake, "20260101T0025Z", "2 not a record", line("eni-a", "10.0.0.1", "8.8.8.8", "40001 443", 3, 26))
+    whole = gzip.compress(
+        "\n".join([FORMAT, *[line("eni-a", "10.0.0.1", "8.8.8.8", f"{p} 443", 1, 30) for p in range(2000)]]).encode()
+    )
+    torn = lake / FOLDER / f"{ACCOUNT}_vpcflowlogs_{REGION}_fl-0a_20260101T0035Z_torn.log.gz"
+    torn.write_bytes(whole[: len(whole) // 2])
+    store, result, _ = run(spark, lake)
+    assert result.rows["rejects"] == 2
+    files = read_manifest(store, current(store, HOUR)).run.files
+    rejects = [r for f in files["rejects"] for r in pq.read_table(store.open(f.key)).to_pylist()]
+    assert sorted((r["reason"], r["line"]) for r in rejects) == [("torn_gzip", None), ("wrong_field_count", 2)]
+    coverage = pq.read_table(store.open(files["coverage"][0].key)).to_pylist()[0]
+    assert (coverage["objects"], coverage["objects_torn"], coverage["rejects"]) == (4, 1, 2)
+    assert (
+        coverage["bytes"] == result.counts["raw_bytes"] == coverage["counted_bytes"] + coverage["other_reporter_bytes"]
+    )
+
+
+def test_a_lake_in_s3_is_read_and_published(spark: Any, lake: Path, aws: str, bucket: str, tmp_path: Path) -> None:
+    how = {
+        "endpoint_url": aws,
+        "aws_access_key_id": "testing",
+        "aws_secret_access_key": "testing",
+        "region_name": "us-east-1",
+    }
+    store = open_store(f"s3://{bucket}/flows", **how)
+    for path in sorted([*(lake / "raw").rglob("*.gz"), *(lake / "inventory").rglob("*.*")]):
+        store.put(str(path.relative_to(lake)), path.read_bytes())
+    catalog = open_catalog(f"s3://{bucket}/flows")
+    result = enrich_hour(spark, store, catalog, HOUR, Options(), NOW)
+    assert result.rows["conversations"] == 3
+    partition = catalog.partition("conversations", (HOUR.dt, HOUR.hh))
+    assert partition is not None
+    assert partition.location.startswith(f"s3://{bucket}/flows/tables/conversations/")
+    assert sorted(r["uploaded"] for r in published(store)) == [5, 7, 100]
+
+
+def test_the_same_input_gives_the_same_rows(spark: Any, lake: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    other = tmp_path_factory.mktemp("other")
+    for part in ("raw", "inventory"):
+        shutil.copytree(lake / part, other / part)
+    one, _, _ = run(spark, lake)
+    two, _, _ = run(spark, other, NOW + timedelta(minutes=5))
+    assert published(one) == published(two)
+
+
+def test_windows_shorter_than_the_aggregation_interval_are_warned_of(spark: Any, lake: Path) -> None:
+    put(
+        lake,
+        "20260101T0030Z",
+        line("eni-a", "10.0.0.1", "8.8.8.8", "40001 443", 3, 26).replace(
+            f"{HOUR.starts + 26 * 60 + 50}", f"{HOUR.starts + 36 * 60}"
+        ),
+    )
+    _, _, said = run(spark, lake, options=Options(window_seconds=60))
+    assert any(
+        "warning: windows of 60 s are shorter than the longest aggregation interval seen (600 s)" in s for s in said
+    )
+
+
+def test_memory_of_a_summary_does_not_grow_with_the_number_of_objects(lake: Path) -> None:
+    """A hundred equal objects sum up to as many rows as one."""
+    for minute in range(100):
+        put(
+            lake,
+            f"20260101T02{minute // 60}{minute % 60:02d}Z",
+            *[line("eni-a", "10.0.0.1", "8.8.8.8", "40001 443", 1, 5)] * 10,
+        )
+    from flowlake.flows.book import build
+    from flowlake.flows.lookup import compile_book
+    from flowlake.flows.parcels import unpack
+
+    store = open_store(str(lake))
+    objects = [o for o in raw_objects(store, places.RAW, HOUR, timedelta(hours=3)) if "T02" in o.key]
+    parcels = steps.gather(objects, store, compile_book(build([], HOUR.starts)), steps.Task(HOUR, 300))
+    sums = [unpack(payload)["sums"] for _, kind, payload in parcels if kind == steps.SUMS]
+    assert [(t.num_rows, t["records"].to_pylist()) for t in sums] == [(1, [len(objects) * 10])]
