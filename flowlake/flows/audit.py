@@ -170,7 +170,12 @@ def suite(table: str) -> Suite:
 
 
 def prepare() -> None:
-    """Begins to import Great Expectations in the background (seconds of work), while Spark does the hour."""
+    """Begins to import Great Expectations in the background (seconds of work), while Spark does the hour.
+
+    What the job itself may import meanwhile is imported first, so that the two threads never wait for one another.
+    """
+    for name in ("pandas", "pyspark.sql.functions", "pyspark.sql.pandas.functions"):
+        import_module(name)
     threading.Thread(target=_great_expectations, daemon=True).start()
 
 
@@ -187,12 +192,14 @@ def audit_run(
     says it wrote, where they are given. Raises AuditFailed.
     """
     scope = Scope(hour, window_seconds)
-    files = {table: [file.key for file in found] for table, found in files_written(store, hour, run_id).items()}
-    digests = _digests(spark, store, files, scope)
-    findings = [*_misshapen(digests), *_miscounted(digests, rows, bytes_by_leg)]
-    whole = [table for table in PUBLISHED if digests[table].schemas <= {promised(table)}]
-    with ThreadPoolExecutor(1) as aside:  # Spark compares ids while the digests are validated here
-        repeats = aside.submit(_repeats, spark, store, {table: files[table] for table in whole}, digests, scope)
+    written = files_written(store, hour, run_id)
+    files = {table: [file.key for file in found] for table, found in written.items()}
+    buckets = {table: buckets_for(sum(file.size for file in found)) for table, found in written.items()}
+    with ThreadPoolExecutor(1) as aside:  # ids are compared while the digests are made and validated
+        repeats = aside.submit(_repeats, spark, store, files, buckets, scope)
+        digests = _digests(spark, store, files, scope)
+        findings = [*_misshapen(digests), *_miscounted(digests, rows, bytes_by_leg)]
+        whole = [table for table in PUBLISHED if digests[table].schemas <= {promised(table)}]
         failing = {table: _failing(suite(table), digests[table]) for table in whole}
         for table, expectations in failing.items():
             unique = suite(table).of(UNIQUE)
@@ -229,31 +236,33 @@ def _digests(
 
 
 def _repeats(
-    spark: SparkSession,
-    store: ObjectStore,
-    files: Mapping[str, list[str]],
-    digests: Mapping[str, Digest],
-    scope: Scope,
+    spark: SparkSession, store: ObjectStore, files: Mapping[str, list[str]], buckets: Mapping[str, int], scope: Scope
 ) -> dict[str, dict[str, Repeats]]:
     """By table and column that should have each value once: what it has more often."""
-    unique = {(table, e["kwargs"]["column"]) for table in files for e in suite(table).of(UNIQUE)}
-    buckets = {table: buckets_for(digests[table].rows) for table in files}
-    work = [(table, name, key) for table, name in sorted(unique) for key in files[table]]
+    found = {table: {e["kwargs"]["column"]: Repeats(0, []) for e in suite(table).of(UNIQUE)} for table in files}
+    whole = [(table, name) for table in files for name in found[table] if files[table]]
 
-    def values(item: tuple[str, str, str]) -> Iterator[tuple[tuple[str, str, int], pa.Array]]:
+    def together(item: tuple[str, str]) -> tuple[tuple[str, str], tuple[int, list[str]]]:
+        table, name = item
+        every = (values_by_bucket(store, key, table, name, scope, 1) for key in files[table])
+        return item, repeated(array for arrays in every for _, array in arrays)
+
+    def apart(item: tuple[str, str, str]) -> Iterator[tuple[tuple[str, str, int], pa.Array]]:
         table, name, key = item
         for bucket, array in values_by_bucket(store, key, table, name, scope, buckets[table]):
             yield (table, name, bucket), array
 
-    found: dict[str, dict[str, Repeats]] = {table: {} for table in files}
-    for table, name in unique:
-        found[table][name] = Repeats(0, [])
-    if work:
-        spread = spark.sparkContext.parallelize(work, len(work)).flatMap(values)
-        parts = sum(buckets[table] for table, _ in unique)
-        for (table, name, _), (rows, some) in spread.groupByKey(parts).mapValues(repeated).collect():
-            before = found[table][name]
-            found[table][name] = Repeats(before.rows + rows, before.some + some)
+    counted: list[tuple[tuple[Any, ...], tuple[int, list[str]]]] = []
+    small = [item for item in whole if buckets[item[0]] == 1]
+    large = [(table, name, key) for table, name in whole if buckets[table] > 1 for key in files[table]]
+    if small:  # one worker reads them all: nothing is shuffled
+        counted += spark.sparkContext.parallelize(small, len(small)).map(together).collect()
+    if large:
+        spread = spark.sparkContext.parallelize(large, len(large)).flatMap(apart)
+        counted += spread.groupByKey(max(buckets.values())).mapValues(repeated).collect()
+    for (table, name, *_), (rows, some) in counted:
+        before = found[table][name]
+        found[table][name] = Repeats(before.rows + rows, before.some + some)
     return found
 
 

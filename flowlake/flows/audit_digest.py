@@ -34,7 +34,7 @@ DISTINCT_AT_MOST = 1000
 some break the expectation anyway."""
 
 _BATCH_ROWS = 1 << 17
-_ROWS_A_BUCKET = 2_000_000
+_BYTES_A_BUCKET = 64_000_000
 _SOME = 100
 _PRESENT = pa.array(["a value"])
 _SUMMED = {"conversations": ("leg", "uploaded", "downloaded")}
@@ -165,15 +165,19 @@ def broken_rows(
 # ---- uniqueness ------------------------------------------------------------------------------------------------------
 
 
-def buckets_for(rows: int) -> int:
-    return max(1, -(-rows // _ROWS_A_BUCKET))
+def buckets_for(file_bytes: int) -> int:
+    """As many as keep one in memory: an id takes at least 16 bytes in a file, so a bucket has 4 million at most."""
+    return max(1, -(-file_bytes // _BYTES_A_BUCKET))
 
 
 def values_by_bucket(
     store: ObjectStore, key: str, table: str, name: str, scope: Scope, buckets: int
 ) -> Iterator[tuple[int, pa.Array]]:
-    """The text values of one column of a file, those that may be equal in the same bucket."""
+    """The text values of one column of a file, those that may be equal in the same bucket. None of a file that lacks
+    the columns for it."""
     with store.open(key) as stream, pq.ParquetFile(stream) as file:
+        if not set(needed(table, [name])) <= set(file.schema_arrow.names):
+            return
         for rows in _batches(file, needed(table, [name])):
             if name in RULES[table]:
                 rows = computed(rows, table, [name], scope)
