@@ -148,25 +148,19 @@ def build(rows: Iterable[Row], hour_starts: int, until: int = OPEN, margin_ms: i
 
 
 def _end_with_instances(timelines: Timelines) -> None:
-    """Ends interfaces that go with their instance when it is known to be terminated: no event tells of their own end."""
+    """Ends first interfaces that go with their instance when it is known to be terminated: no event tells of their end."""
     instances = timelines.get("instance", {})
     for line in timelines.get("interface", {}).values():
-        said = line.states[-1].attributes if line.states else {}
-        instance = instances.get(said.get("instance_id") or "")
+        instance = _first_of(line, instances)
         if instance is None or instance.ended_by != "event" or line.ended_by == "event":
             continue
-        if _first_of(line, instances) is None:
-            continue
-        goes_too = next(
-            (
-                goes
-                for s in reversed(line.states)
-                if (goes := _detail(s.attributes).get("delete_on_termination")) is not None
-            ),
-            False,
-        )
+        told = (_detail(s.attributes).get("delete_on_termination") for s in reversed(line.states))
+        goes_too = next((goes for goes in told if goes is not None), False)
         # Seen after it: then it stayed, or the instance's end is told wrongly.
         if goes_too and max(line.sights, default=0) <= instance.ended_at <= line.ended_at:
+            if len(line.states) > 1 and line.states[-1].valid_from == instance.ended_at:
+                line.states.pop()  # it was let go by the same end, and did not outlive it
+                line.states[-1].valid_to = OPEN
             line.end(instance.ended_at, "event")
 
 

@@ -27,7 +27,7 @@ OPEN = 1 << 62
 ATTACHED, RELEASED = "attached", "released"
 """Sights of an interface that other rows imply: it was attached so at the attachment's own time; its attachment or its instance ended."""
 
-_ORDER = {PRESENT: 0, ATTACHED: 1, PARTIAL: 1, RELEASED: 2, ABSENT: 3}
+_ORDER = {PRESENT: 0, PARTIAL: 1, ATTACHED: 2, RELEASED: 3, ABSENT: 4}
 """Creation, change and deletion may carry the same second: then in this order."""
 
 # What a row says about itself and not about the entity.
@@ -362,7 +362,8 @@ def _timeline(kind: str, entity_id: str, seen: list[Sight], sweeps: Sequence[Swe
             continue
         if state == ATTACHED:
             if _attachment(known) != _attachment(said):
-                known, whole = {**lifelong, **said}, None
+                tags = {"tags": known["tags"]} if "tags" in known else {}
+                known, whole = {**lifelong, **tags, **said}, None
                 line.begin(at, "attachment", known)
             continue
         before, known = known, _merged(known, said, lifelong, state)
