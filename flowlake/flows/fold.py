@@ -18,6 +18,7 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from flowlake.lake.arns import entity_id_of
 from flowlake.lake.hours import from_text
 from flowlake.lake.observations import ABSENT, COMPLETE, EVENT, NOTHING, PARTIAL, PRESENT, SWEEP, Row
 
@@ -233,14 +234,10 @@ _IN_ORDER = itemgetter(0, 1, 2, 3)
 # --- what rows imply for other entities ------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=1 << 16)
 def tag_key(entity_id: str) -> str:
-    """Under which name an entity's tags are kept: EC2's own id where the ARN holds one, else the ARN or id as it is."""
-    if not entity_id.startswith("arn:"):
-        return entity_id
-    parts = entity_id.split(":", 5)
-    if len(parts) == 6 and parts[2] == "ec2" and "/" in parts[5]:
-        return parts[5].rsplit("/", 1)[1]
-    return entity_id
+    """Under which name an entity's tags are kept: the id that observations use for what an ARN names, else the ARN or id as it is."""
+    return entity_id_of(entity_id) if entity_id.startswith("arn:") else entity_id
 
 
 def _add_tag_sights(sights: Sights) -> None:

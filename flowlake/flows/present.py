@@ -209,11 +209,20 @@ def _way(
         return Way(False, "same_vpc", None, "record")
     if same_vpc:
         return Way(False, "same_vpc", None, "addresses")
+    if route and route[0] == "peering":
+        return Way(True, _peering(client["region"], server["region"]), route[1], "route_table")
     if route and route[0] != "same_vpc":
         return Way(True, route[0], route[1], "route_table")
     if client["vpc_id"] and server["vpc_id"] and client["vpc_id"] != server["vpc_id"] and server["interface_id"]:
         return Way(True, None, None, "addresses")
     return Way()
+
+
+def _peering(client_region: str | None, server_region: str | None) -> str | None:
+    """Which kind of peering a route's pcx- is, by the regions of both ends; null where one is not known."""
+    if client_region is None or server_region is None:
+        return None
+    return "peering" if client_region == server_region else "inter_region_peering"
 
 
 def _served_id(world: World, interface: int) -> str | None:
@@ -335,7 +344,7 @@ def _ways(
         [c[n].astype(np.int64) for n in ("client", "server", "path", "next_hop", "next_hop_type", "nat", "hop")], axis=1
     )
     distinct, of = np.unique(keys, axis=0, return_inverse=True)
-    ends = endpoints.select(["vpc_id", "interface_id", "type", "arns"]).to_pylist()
+    ends = endpoints.select(["vpc_id", "region", "interface_id", "type", "arns"]).to_pylist()
     who, high, low = grouped.endpoints.who, grouped.endpoints.high.tolist(), grouped.endpoints.low.tolist()
     subnets = router.subnet_of(who)
     ways = []

@@ -720,6 +720,26 @@ def test_peered_ends_are_one_pair() -> None:
     ]
 
 
+@pytest.mark.parametrize(("region", "via"), [("us-east-1", "peering"), ("eu-west-1", "inter_region_peering")])
+def test_a_route_to_a_peering_is_named_by_the_regions_of_both_ends(region: str, via: str) -> None:
+    """The default format has no traffic-path, and a route says pcx- for both kinds."""
+    table = {
+        "kind": "route_table",
+        "entity_id": "rtb-1",
+        "vpc_id": "vpc-1",
+        "subnet_ids": ["subnet-1"],
+        "routes": ["10.2.0.0/16 pcx-1"],
+    }
+    far = {**FAR, "region": region}
+    inventory = steady(VPC, VPC2, A, far, table, peering("vpc-1", "vpc-2"), flow_log("fl-1"))
+    answer = run(
+        inventory, {"fl-1": lines(PLAIN, "eni-a 10.0.0.1 10.2.0.7 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK")}
+    )
+    assert answer.show("path_left_vpc", "path_via", "path_by_id", "path_source") == [
+        (True, via, "pcx-1", "route_table")
+    ]
+
+
 def test_connections_opened_are_those_of_the_client() -> None:
     seen = lines(
         FLAGS,

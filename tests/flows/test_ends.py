@@ -88,3 +88,13 @@ def test_an_answer_that_does_not_find_an_interface_came_at_some_time_after_its_e
 def test_a_terminated_instance_in_a_sweep_is_gone_at_some_time_before() -> None:
     listed = seen("12:00", "sweep", {"kind": "instance", "entity_id": "i-1"}, "absent", "DescribeInstances")
     assert claim([event("10:10", of_instance(True)), listed, *sweep("12:00", VPC)]).valid_to == ms("10:10:00")
+
+
+def test_tags_of_a_file_system_are_those_of_its_interfaces() -> None:
+    """Tags are kept under the id that observations use (fs-…); the interface names the file system by its ARN."""
+    arn = "arn:aws:elasticfilesystem:us-east-1:111111111111:file-system/fs-0a1"
+    description = "EFS mount target for fs-0a1 (fsmt-0b2)"
+    mount = eni("eni-m", "10.0.0.6", description=description, interface_type="efs")
+    tagged = {"kind": "tags", "entity_id": "fs-0a1", "arn": arn, "tags": {"team": "data"}}
+    (state,) = build([*sweep("09:00", mount, tagged), *sweep("12:00", mount, tagged)], HOUR.starts).states
+    assert (state.arns, state.tags) == ((arn,), {"team": "data"})
