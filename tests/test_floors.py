@@ -47,7 +47,8 @@ def _walk(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def imports(path: Path, top_only: bool = False) -> Iterator[str]:
-    """Modules that a file imports when it runs, by their full names; top_only leaves out those that wait within functions."""
+    """Modules that a file imports when it runs, by their full names; top_only leaves out those that wait within
+    functions."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in tree.body if top_only else _walk(tree):
         if isinstance(node, ast.Import):
@@ -108,7 +109,8 @@ def test_the_floors_test_sees_what_it_should(tmp_path: Path) -> None:
     """Imports within functions and of submodules are seen; top_only leaves out those that wait for use."""
     file = tmp_path / "x.py"
     file.write_text(
-        "import a.b\nfrom flowlake import inventory\nif TYPE_CHECKING:\n    import typed\ndef f():\n    from c import d\n"
+        "import a.b\nfrom flowlake import inventory\n"
+        "if TYPE_CHECKING:\n    import typed\ndef f():\n    from c import d\n"
     )
     assert set(imports(file)) == {"a.b", "flowlake", "flowlake.inventory", "c"}
     assert set(imports(file, top_only=True)) == {"a.b", "flowlake", "flowlake.inventory"}

@@ -1,4 +1,5 @@
-"""Whose address it was: the far end by the book's intervals, by the hour's own records, by what else is known; never by a guess."""
+"""Whose address it was: the far end by the book's intervals, by the hour's own records, by what else is known; never
+by a guess."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ SERVER = ("server_interface_id", "server_attribution", "uploaded", "flags")
 
 
 def to(address: str, *times: str, port: int = 50000) -> str:
-    """Records of eni-a that sends 100 bytes at each time ('10:01:00-10:01:59') to the address's port 443, each from a new port."""
+    """Records of eni-a that sends 100 bytes at each time ('10:01:00-10:01:59') to the address's port 443, each from a
+    new port."""
     rows = []
     for number, span in enumerate(times):
         start, end = span.split("-")
@@ -53,7 +55,8 @@ REUSED = [
 
 
 def test_address_reused_within_one_window_belongs_to_its_holder_at_that_time() -> None:
-    """Window 10:00 to 10:05. eni-old until 10:01:40, eni-new from 10:03:30; between them it was nobody's that we know."""
+    """Window 10:00 to 10:05. eni-old until 10:01:40, eni-new from 10:03:30; between them it was nobody's that we
+    know."""
     times = ("10:00:10-10:00:40", "10:02:15-10:02:25", "10:04:30-10:04:50")
     assert server_of(run(REUSED, {"fl-1": to("10.0.0.5", *times)})) == [
         ("10:00:10", "eni-old", "interval", 100, []),
@@ -72,8 +75,8 @@ SWIFT = [
 
 
 def test_records_too_near_a_swift_change_belong_to_nobody_and_are_counted() -> None:
-    """Ten seconds lie between the two; a record's times may be off by 60 s. 10:00:40 + 60 s ends before eni-new's birth, 10:03:10 - 60 s
-    after eni-old's end. The two between them are one row of 200."""
+    """Ten seconds lie between the two; a record's times may be off by 60 s. 10:00:40 + 60 s ends before eni-new's
+    birth, 10:03:10 - 60 s after eni-old's end. The two between them are one row of 200."""
     times = ("10:00:20-10:00:40", "10:01:20-10:01:40", "10:02:20-10:02:40", "10:03:10-10:03:40")
     answer = run(SWIFT, {"fl-1": to("10.0.0.5", *times)})
     assert server_of(answer) == [
@@ -91,8 +94,8 @@ def test_records_too_near_a_swift_change_belong_to_nobody_and_are_counted() -> N
 def test_the_other_record_of_the_connection_settles_what_is_contested(port: int, told: tuple) -> None:
     """Both may have had the address; but one connection has one pair of ports, and the own record of it names eni-new.
 
-    A record of another connection settles nothing: eni-old's may have been lost. (What kind of log fl-2 is nobody knows, so
-    that eni-a's records count.)"""
+    A record of another connection settles nothing: eni-old's may have been lost. (What kind of log fl-2 is nobody
+    knows, so that eni-a's records count.)"""
     own = lines(PLAIN, f"eni-new 10.0.0.1 10.0.0.5 {port} 443 6 93 10:01:30 10:01:50 ACCEPT OK")
     answer = run(SWIFT, {"fl-1": to("10.0.0.5", "10:01:20-10:01:40"), "fl-2": own})
     name, how, flags = told
@@ -122,7 +125,8 @@ def test_two_claim_one_address_at_one_time_then_it_is_nobodys_and_counted() -> N
 
 
 def test_a_record_of_the_first_minute_of_a_life_may_be_of_one_before_that_nobody_told_of() -> None:
-    """Start may be off by up to 60 s: what is said to begin 50 s after the birth may have begun 10 s before it; 60 s is enough."""
+    """Start may be off by up to 60 s: what is said to begin 50 s after the birth may have begun 10 s before it; 60 s
+    is enough."""
     inventory = [*steady(VPC, A, flow_log("fl-1")), event("10:10:00", eni("eni-new", "10.0.0.5"))]
     inventory += sweep("12:00", eni("eni-new", "10.0.0.5"))
     answer = run(inventory, {"fl-1": to("10.0.0.5", "10:10:50-10:12:20", "10:11:00-10:12:20")})
@@ -154,7 +158,8 @@ def test_two_last_sights_of_one_address_are_no_assumption() -> None:
 
 
 def test_absence_from_a_complete_sweep_ends_an_interface_at_its_last_sight() -> None:
-    """eni-b was seen at 09:00 and 10:20; the complete sweep of 10:40 lacks it. Up to 10:20 it held its address; then nobody knows."""
+    """eni-b was seen at 09:00 and 10:20; the complete sweep of 10:40 lacks it. Up to 10:20 it held its address; then
+    nobody knows."""
     b = eni("eni-b", "10.0.0.2")
     inventory = [
         *sweep("09:00", VPC, A, b, flow_log("fl-1")),
@@ -180,7 +185,8 @@ def test_absence_from_an_incomplete_sweep_says_nothing() -> None:
 
 
 def test_what_was_first_seen_after_a_sweep_began_is_not_deleted_by_it() -> None:
-    """The sweep listed interfaces from 10:00 to 10:04; eni-b was made at 10:01, on a page that had been read already."""
+    """The sweep listed interfaces from 10:00 to 10:04; eni-b was made at 10:01, on a page that had been read
+    already."""
     b = eni("eni-b", "10.0.0.2")
     inventory = [*sweep("09:00", VPC, A, flow_log("fl-1")), event("10:01", b), *sweep("10:04", A, began="10:00")]
     answer = run(inventory, {"fl-1": to("10.0.0.2", "10:50:00-10:50:30")}, provisional=True)
@@ -193,11 +199,13 @@ NEW = PACKETS + " flow-direction vpc-id"
 
 
 def own(interface: str, address: str, start: str, end: str, vpc_id: str = "vpc-1") -> str:
-    return f"{interface} {address} 93.184.216.34 40000 443 6 7 {start} {end} ACCEPT OK {address} 93.184.216.34 egress {vpc_id}"
+    ends = f"{address} 93.184.216.34"
+    return f"{interface} {ends} 40000 443 6 7 {start} {end} ACCEPT OK {ends} egress {vpc_id}"
 
 
 def test_far_end_unknown_to_the_inventory_is_attested_by_its_own_records() -> None:
-    """Of the hour's first minutes another's records may lie in the hour before; at 10:40 nothing shows eni-new any more."""
+    """Of the hour's first minutes another's records may lie in the hour before; at 10:40 nothing shows eni-new any
+    more."""
     uses = ("10:05:10", "10:05:50"), ("10:20:10", "10:20:50")
     answer = run(
         steady(VPC, A, flow_log("fl-1")),
@@ -214,7 +222,8 @@ def test_far_end_unknown_to_the_inventory_is_attested_by_its_own_records() -> No
 
 
 def test_far_end_that_used_its_address_before_and_after_held_it_between() -> None:
-    """Records of others may have been lost: fl-3 says so. Between its own records of 10:02 and 10:20 it was eni-new all the same."""
+    """Records of others may have been lost: fl-3 says so. Between its own records of 10:02 and 10:20 it was eni-new
+    all the same."""
     uses = ("10:02:10", "10:02:50"), ("10:20:10", "10:20:50")
     logs = {
         "fl-1": to("10.0.0.77", "10:09:00-10:09:30", "10:21:00-10:21:30"),
@@ -294,7 +303,8 @@ def test_one_address_in_two_vpcs_is_the_reporters_own_vpcs() -> None:
 
 
 def test_an_address_that_two_reachable_vpcs_could_hold_is_nobodys() -> None:
-    """vpc-2 and vpc-3 both have 10.2.0.0/16 and hang on the same transit gateway; only one of them has 10.2.0.7, which proves nothing."""
+    """vpc-2 and vpc-3 both have 10.2.0.0/16 and hang on the same transit gateway; only one of them has 10.2.0.7,
+    which proves nothing."""
     inventory = steady(
         VPC,
         VPC2,
@@ -367,7 +377,8 @@ def test_own_side_is_the_interface_whatever_address_it_shows() -> None:
 
 
 def test_services_networks_and_public_addresses_are_told_in_this_order() -> None:
-    """Of the file's ranges the longest prefix wins; a known network may lie in private space too; the record's own word comes first."""
+    """Of the file's ranges the longest prefix wins; a known network may lie in private space too; the record's own
+    word comes first."""
     format_ = PACKETS + " pkt-dst-aws-service"
     text = "\n".join(
         f"eni-a 10.0.0.1 {addr} 50000 443 6 100 10:05:00 10:05:30 ACCEPT OK 10.0.0.1 {addr} {service}"
@@ -486,7 +497,8 @@ def test_state_of_the_own_side_is_that_of_the_records_time() -> None:
 
 
 def test_a_window_of_an_hour_does_not_stretch_attribution() -> None:
-    """One connection (the same ports), reported at 10:10 and 10:40; its server was last seen at 10:20, and is gone by the next sweep.
+    """One connection (the same ports), reported at 10:10 and 10:40; its server was last seen at 10:20, and is gone by
+    the next sweep.
 
     With windows of an hour the two records are one row's worth of time apart: the second is still nobody's."""
     b = eni("eni-b", "10.0.0.2")

@@ -54,7 +54,8 @@ def test_two_reporters_with_different_intervals_and_skew_count_once_by_the_recei
     answer = run(
         steady(VPC, A, B, flow_log("fl-fast", interval=60), flow_log("fl-slow")), {"fl-fast": fast, "fl-slow": slow}
     )
-    # Up goes by its receiver eni-b, whole to the window of 10:02; down by its receiver eni-a: 1000 to 10:00, 2000 to 10:05.
+    # Up goes by its receiver eni-b, whole to the window of 10:02; down by its receiver eni-a: 1000 to 10:00, 2000 to
+    # 10:05.
     assert told(answer) == [
         ("10:00:00", "eni-a", "eni-b", 443, "ACCEPT", "direct", 300, 1000, ["eni-a", "eni-b"], []),
         ("10:05:00", "eni-a", "eni-b", 443, "ACCEPT", "direct", 0, 2000, ["eni-a"], []),
@@ -93,7 +94,8 @@ def test_skipdata_on_the_receiver_makes_the_sender_count_for_the_whole_hour() ->
 
 
 def test_skipdata_that_reaches_into_the_hour_spoils_the_receiver_in_this_hour_too() -> None:
-    """The lost interval 09:55 to 10:05 may hide records that begin at 10:01; the line itself is the hour before's to count."""
+    """The lost interval 09:55 to 10:05 may hide records that begin at 10:01; the line itself is the hour before's to
+    count."""
     a = lines(PLAIN, "eni-a 10.0.0.1 10.0.0.2 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK")
     b = lines(
         PLAIN,
@@ -165,7 +167,8 @@ def test_both_lost_records_duplicates_do_not_sway_the_choice() -> None:
 def test_sum_over_two_hours_is_the_truth_though_records_straddle_them() -> None:
     """The sender's clock is 30 s behind and its interval 60 s; the receiver's is 600 s. Truth: 100 + 200 + 400.
 
-    By the receiver, the hour's last record begins at 10:55 and holds all that was sent until 11:04. The sender's records of it lie in both hours.
+    By the receiver, the hour's last record begins at 10:55 and holds all that was sent until 11:04. The sender's
+    records of it lie in both hours.
     """
     a = lines(
         PLAIN,
@@ -252,7 +255,8 @@ WORLD = "93.184.216.34"
 
 
 def test_nat_seen_by_client_inside_and_outside_counts_once_and_keeps_outside_apart() -> None:
-    """One download of 5000 bytes by 300: the client, the gateway's inside and its outside (with packet addresses) all report it."""
+    """One download of 5000 bytes by 300: the client, the gateway's inside and its outside (with packet addresses) all
+    report it."""
     client = lines(
         PACKETS,
         f"""
@@ -308,7 +312,8 @@ def test_nat_without_a_logged_client_counts_the_gateways_inside() -> None:
 
 
 def test_nat_in_the_default_format_shows_only_that_the_client_used_it() -> None:
-    """v2 hides the far end on the inside: what is counted is the client's own record, or, unlogged, the client with the gateway."""
+    """v2 hides the far end on the inside: what is counted is the client's own record, or, unlogged, the client with
+    the gateway."""
     client = lines(
         PLAIN,
         f"""
@@ -356,7 +361,8 @@ def test_regional_nat_gateway_reports_under_its_resource_id() -> None:
 
 
 def test_regional_nat_gateway_that_shows_the_far_end_inside_is_still_between_the_ends() -> None:
-    """It has no address in the VPC: inside, its records show client and world, as if the world's address were its own."""
+    """It has no address in the VPC: inside, its records show client and world, as if the world's address were its
+    own."""
     format_ = PLAIN + " flow-direction vpc-id pkt-srcaddr pkt-dstaddr resource-id"
     gateway = lines(
         format_,
@@ -447,7 +453,8 @@ def test_transit_gateway_flow_logs_are_hops_too() -> None:
 
 
 def test_an_appliance_that_sees_the_same_packets_in_and_out_counts_them_once() -> None:
-    """A firewall endpoint takes packets in and gives them back by the same interface; no end is logged: 100 bytes, not 200."""
+    """A firewall endpoint takes packets in and gives them back by the same interface; no end is logged: 100 bytes,
+    not 200."""
     wall = eni("eni-wall", "10.0.7.7", subnet="subnet-7", interface_type="gateway_load_balancer_endpoint")
     seen = lines(
         PACKETS + " flow-direction",
@@ -480,7 +487,8 @@ def test_geneve_is_a_hop_whoever_reports_it() -> None:
 
 
 def test_vpc_and_subnet_flow_logs_at_once_count_once_and_the_rest_is_named() -> None:
-    """Both logs are whole; one is chosen for the interface (the one with more records), the other's 1000 bytes are duplicates."""
+    """Both logs are whole; one is chosen for the interface (the one with more records), the other's 1000 bytes are
+    duplicates."""
     same = """
         eni-a 10.0.0.1 93.184.216.34 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK
         eni-a 93.184.216.34 10.0.0.1 443 50000 6 900 10:01:00 10:01:59 ACCEPT OK
@@ -500,7 +508,8 @@ def test_vpc_and_subnet_flow_logs_at_once_count_once_and_the_rest_is_named() -> 
 
 def test_of_several_flow_logs_the_one_without_losses_is_chosen() -> None:
     record = "eni-a 10.0.0.1 93.184.216.34 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK"
-    more = "eni-a 10.0.0.1 93.184.216.34 50001 443 6 10 10:02:00 10:02:59 ACCEPT OK\neni-a - - - - - - 10:20:00 10:29:59 - SKIPDATA"
+    lost = "eni-a - - - - - - 10:20:00 10:29:59 - SKIPDATA"
+    more = f"eni-a 10.0.0.1 93.184.216.34 50001 443 6 10 10:02:00 10:02:59 ACCEPT OK\n{lost}"
     inventory = steady(VPC, A, flow_log("fl-vpc"), flow_log("fl-subnet"))
     answer = run(inventory, {"fl-vpc": lines(PLAIN, record), "fl-subnet": lines(PLAIN, f"{record}\n{more}")})
     assert answer.show("uploaded", "flags") == [(100, [])]
@@ -569,7 +578,8 @@ def test_accepted_by_the_sender_and_rejected_by_the_receiver_is_one_attempt_reje
 def test_reject_only_log_at_the_receiver_turns_the_senders_accept_into_one_rejected_attempt(
     sender_type: str, together: bool
 ) -> None:
-    """eni-b logs only refusals: it can't say what arrived. The sender's records count, those refused on arrival as REJECT."""
+    """eni-b logs only refusals: it can't say what arrived. The sender's records count, those refused on arrival as
+    REJECT."""
     sender = lines(
         PLAIN,
         """
@@ -620,14 +630,14 @@ def test_one_sided_records_are_conversations_of_one_direction() -> None:
 
 
 def test_a_stranger_with_direction_counts_like_any_other_reporter() -> None:
-    """eni-new is not in the inventory; its records say their VPC and direction, and attest its address for eni-a's records."""
+    """eni-new is not in the inventory; its records say their VPC and direction, and attest its address for eni-a's
+    records."""
     format_ = PACKETS + " flow-direction account-id vpc-id subnet-id az-id"
     known = lines(PLAIN, "eni-a 10.0.0.1 10.0.0.50 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK")
     new = lines(
         format_,
-        """
-        eni-new 10.0.0.1 10.0.0.50 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK 10.0.0.1 10.0.0.50 ingress 222222222222 vpc-1 subnet-5 use1-az5
-        """,
+        "eni-new 10.0.0.1 10.0.0.50 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK 10.0.0.1 10.0.0.50 "
+        "ingress 222222222222 vpc-1 subnet-5 use1-az5",
     )
     answer = run(steady(VPC, A, flow_log("fl-a"), flow_log("fl-b")), {"fl-a": known, "fl-b": new})
     columns = (
@@ -662,7 +672,8 @@ def test_a_stranger_in_the_default_format_is_placed_by_the_address_all_its_recor
 
 
 def test_a_stranger_whose_own_side_cannot_be_told_says_that_it_may_be_counted_twice() -> None:
-    """One pair of addresses only: either may be eni-new's own. Nobody is named, the bytes are there, and the doubt with them."""
+    """One pair of addresses only: either may be eni-new's own. Nobody is named, the bytes are there, and the doubt
+    with them."""
     new = lines(PLAIN, "eni-new 10.0.0.50 10.0.0.51 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK")
     answer = run(steady(VPC, flow_log("fl-b")), {"fl-b": new})
     assert answer.show("client_interface_id", "server_interface_id", "uploaded", "flags") == [
@@ -683,8 +694,8 @@ def test_records_without_an_interface_name_nobody_and_say_so() -> None:
 
 
 def test_contested_ipv6_end_is_still_counted_once() -> None:
-    """2600:1f18::5 belonged to eni-x until 10:01:30 and to eni-y from then on. The receiver's record and the sender's are the same 100 bytes,
-    though the sender's can't tell whom it reached."""
+    """2600:1f18::5 belonged to eni-x until 10:01:30 and to eni-y from then on. The receiver's record and the sender's
+    are the same 100 bytes, though the sender's can't tell whom it reached."""
     from tests.flows.worked import event, gone
 
     six = vpc("vpc-1", "10.0.0.0/16", "2600:1f18::/56")
@@ -756,8 +767,8 @@ def test_connections_opened_are_those_of_the_client() -> None:
 
 
 def test_an_unknown_interface_that_shows_a_second_address_is_one_reporter_of_its_pair() -> None:
-    """eni-new answers on 10.0.0.51, its records show 10.0.0.50 beside it. It is not named for eni-a's sake (it might pass on others' traffic),
-    but the two records are the same 100 bytes."""
+    """eni-new answers on 10.0.0.51, its records show 10.0.0.50 beside it. It is not named for eni-a's sake (it might
+    pass on others' traffic), but the two records are the same 100 bytes."""
     known = lines(PLAIN, "eni-a 10.0.0.1 10.0.0.51 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK")
     new = lines(
         PACKETS + " flow-direction vpc-id",
@@ -770,7 +781,8 @@ def test_an_unknown_interface_that_shows_a_second_address_is_one_reporter_of_its
 
 @pytest.mark.parametrize("known", [True, False])
 def test_an_instance_that_passes_on_the_packets_of_others_is_not_their_end(known: bool) -> None:
-    """A NAT instance: its records show the world's address beside its own, which it can't hold. The client's own record counts; the way back too."""
+    """A NAT instance: its records show the world's address beside its own, which it can't hold. The client's own
+    record counts; the way back too."""
     router = [eni("eni-router", "10.0.9.9")] if known else []
     client = lines(
         PACKETS,

@@ -1,4 +1,5 @@
-"""What the records of an hour tell beside their bytes: how complete each reporter is, which flow log counts, who used what address."""
+"""What the records of an hour tell beside their bytes: how complete each reporter is, which flow log counts, who used
+what address."""
 
 from __future__ import annotations
 
@@ -76,7 +77,8 @@ def test_an_interface_is_not_missed_before_its_birth() -> None:
 
 
 def test_penalties_rank_what_is_worse_to_lack() -> None:
-    """One that logs no accepted traffic is behind one that lost some; one that lost some behind one that does not log refusals."""
+    """One that logs no accepted traffic is behind one that lost some; one that lost some behind one that does not log
+    refusals."""
     assert NO_ACCEPTS > SKIPPED + REJECTED + NOT_ALL + GAPS
     assert SKIPPED > REJECTED + NOT_ALL + GAPS
     assert REJECTED > NOT_ALL + GAPS
@@ -115,8 +117,8 @@ def test_fields_a_format_lacks_are_named() -> None:
     bare = lines("interface-id srcaddr dstaddr bytes start", "eni-a 10.0.0.1 93.184.216.34 100 10:01:00")
     answer = run(steady(VPC, A, flow_log("fl-1"), flow_log("fl-2")), {"fl-1": bare, "fl-2": lines(FLAGS, f"{ONE} 2")})
     assert answer.coverage["fl-1"]["format_lacks"] == [
-        "action", "dstport", "end", "flow_direction", "log_status", "packets", "pkt_dstaddr", "pkt_srcaddr", "protocol", "srcport", "tcp_flags",
-        "traffic_path", "vpc_id",
+        "action", "dstport", "end", "flow_direction", "log_status", "packets", "pkt_dstaddr", "pkt_srcaddr", "protocol",
+        "srcport", "tcp_flags", "traffic_path", "vpc_id",
     ]  # fmt: skip
     assert "tcp_flags" not in answer.coverage["fl-2"]["format_lacks"]
     # What a bare record does not say is not made up: no port, no role, no action, no packets.

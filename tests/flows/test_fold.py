@@ -1,9 +1,11 @@
-"""Observations -> timelines: by event time, whatever the order of arrival; and never a wrong owner, whatever is lost."""
+"""Observations -> timelines: by event time, whatever the order of arrival; and never a wrong owner, whatever is
+lost."""
 
 from __future__ import annotations
 
 import random
 from dataclasses import asdict
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -102,7 +104,8 @@ def test_partial_sights_add_change_and_take_away() -> None:
 
 
 def test_an_attachments_own_time_sharpens_its_start() -> None:
-    """Seen unattached at 09:00, attached at 10:30 since 10:05: the attachment holds from 10:05, groups and tags from 10:30 only."""
+    """Seen unattached at 09:00, attached at 10:30 since 10:05: the attachment holds from 10:05, groups and tags from
+    10:30 only."""
     free = {**B, "attachment_id": "", "instance_id": "", "security_group_ids": ["sg-1"]}
     used = {**B, "attachment_id": "eni-attach-1", "instance_id": "i-1", "attached_at": "2026-01-01 10:05:00.000"}
     line = fold([*sweep("09:00", free), *sweep("10:30", {**used, "security_group_ids": ["sg-2"]})])
@@ -154,9 +157,11 @@ ADDRESSES = [f"10.0.0.{n}" for n in range(1, 5)]
 
 
 def history(seed: int) -> tuple[list[Row], dict[str, list[tuple[int, int, str]]]]:
-    """A random history of interfaces that come and go on few addresses, and who truly held each address, as (from, to, interface) in ms.
+    """A random history of interfaces that come and go on few addresses, and who truly held each address, as (from,
+    to, interface) in ms.
 
-    Observations of it are lost at random: creation and deletion events, and sweeps that broke off. Every ninth or so is reused within seconds.
+    Observations of it are lost at random: creation and deletion events, and sweeps that broke off. Every ninth or so
+    is reused within seconds.
     """
     rng = random.Random(seed)
     truth: dict[str, list[tuple[int, int, str]]] = {}
@@ -245,9 +250,9 @@ def test_any_order_and_repetition_gives_the_same_timelines_and_book(seed: int, r
 @given(st.integers(0, 100_000))
 @settings(max_examples=60, deadline=None)
 def test_no_address_is_ever_given_to_a_wrong_owner(seed: int) -> None:
-    """Asked for spans within one holder's time, the answer is that holder or nobody. Half of the answers at least are names, or the test would
-    show nothing; that is checked over all seeds below."""
-    asked, right, wrong = ask_history(seed)
+    """Asked for spans within one holder's time, the answer is that holder or nobody. Half of the answers at least are
+    names, or the test would show nothing; that is checked over all seeds below."""
+    _, _, wrong = ask_history(seed)
     assert wrong == []
 
 
@@ -274,7 +279,7 @@ def ask_history(seed: int) -> tuple[int, int, list[tuple]]:
                 start = rng.randint(low, high - 2)
                 questions.append((address, start, min(start + rng.choice([0, 20, 60]), high - 1), interface))
         # And within the gaps, where it was nobody's.
-        for (_, ends, _), (begins, _, _) in zip(held, held[1:], strict=False):
+        for (_, ends, _), (begins, _, _) in pairwise(held):
             if begins - ends > 130_000 and HOUR.starts < ends // 1000 < HOUR.ends:
                 questions.append((address, ends // 1000 + 61, ends // 1000 + 62, None))
     if not questions or not len(lookup.interfaces):

@@ -124,7 +124,8 @@ def test_names_are_their_places(texts: set[str], asked: list[str | None]) -> Non
 
 
 def test_state_at_a_moment() -> None:
-    """eni-b has the states [09:00, 10:10), [10:10, 10:20), [10:20, open). Before the first the first holds, after the last the last."""
+    """eni-b has the states [09:00, 10:10), [10:10, 10:20), [10:20, open). Before the first the first holds, after the
+    last the last."""
     rows = [
         event(at, eni("eni-b", "10.0.0.2", security_group_ids=[group]))
         for at, group in (("09:00", "a"), ("10:10", "b"), ("10:20", "c"))
@@ -148,7 +149,8 @@ def test_an_empty_book_knows_nobody() -> None:
 
 def test_scope_is_the_own_vpc_or_the_one_neighbour_that_fits() -> None:
     inventory = steady(
-        vpc("vpc-1", "10.0.0.0/16"), vpc("vpc-2", "10.2.0.0/16"), vpc("vpc-3", "10.3.0.0/16", "10.2.128.0/17"), vpc("vpc-4"),
+        vpc("vpc-1", "10.0.0.0/16"), vpc("vpc-2", "10.2.0.0/16"),
+        vpc("vpc-3", "10.3.0.0/16", "10.2.128.0/17"), vpc("vpc-4"),
         *(attached(f"vpc-{n}") for n in (1, 2, 3)),
     )  # fmt: skip
     lookup = compile_book(build(inventory, HOUR.starts))

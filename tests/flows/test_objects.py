@@ -1,4 +1,5 @@
-"""Which raw objects an hour reads: by listing, in every layout AWS has, with slack on both sides; and how they are shared out."""
+"""Which raw objects an hour reads: by listing, in every layout AWS has, with slack on both sides; and how they are
+shared out."""
 
 from __future__ import annotations
 
@@ -46,7 +47,8 @@ def test_every_layout_is_listed(lake: ObjectStore, folder: str) -> None:
 
 
 def test_from_just_before_the_hour_to_some_time_after_it(lake: ObjectStore) -> None:
-    """15 minutes before its first second and 30 after its last are looked at; two flow logs, the earlier of each jumped over."""
+    """15 minutes before its first second and 30 after its last are looked at; two flow logs, the earlier of each
+    jumped over."""
     times = ("0900", "0944", "0945", "1000", "1055", "1130", "1131", "2300")
     keys = [f"raw/{PLAIN}{name(f'20260101T{time}Z', log)}" for log in ("fl-0a", "fl-0b") for time in times]
     found = listed(lake, keys)

@@ -1,4 +1,5 @@
-"""Which observations an hour's book is built from: the sweeps around the hour, the events between them, nothing recorded after the cutoff."""
+"""Which observations an hour's book is built from: the sweeps around the hour, the events between them, nothing
+recorded after the cutoff."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What a conversation shows: the way out, zones and regions crossed, names and tags, remarks; null where it is not known."""
+"""What a conversation shows: the way out, zones and regions crossed, names and tags, remarks; null where it is not
+known."""
 
 from __future__ import annotations
 
@@ -66,7 +67,8 @@ def test_the_way_to_the_world(path: str, table: list[str], expected: tuple) -> N
 
 
 def test_ways_within_and_between_vpcs() -> None:
-    """Both ends in one VPC; over a peering, which the route names; over a transit gateway; and into another VPC by a way that nothing names."""
+    """Both ends in one VPC; over a peering, which the route names; over a transit gateway; and into another VPC by a
+    way that nothing names."""
     assert way(run(steady(VPC, A, B, flow_log("fl-1")), {"fl-1": sent("10.0.0.2", "1")})) == (
         False,
         "same_vpc",

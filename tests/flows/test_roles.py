@@ -63,7 +63,8 @@ def test_a_listener_in_another_vpc_is_not_this_ones() -> None:
 
 
 def test_the_inventory_comes_first() -> None:
-    """The load balancer listens on 55000, says the inventory, at that time; the port of its client is a well-known one."""
+    """The load balancer listens on 55000, says the inventory, at that time; the port of its client is a well-known
+    one."""
     arn = "arn:aws:elasticloadbalancing:us-east-1:111111111111:loadbalancer/app/front/0123456789abcdef"
     balancer = eni(
         "eni-lb",

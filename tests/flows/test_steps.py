@@ -1,4 +1,5 @@
-"""The steps on objects as they come: late, repeated, torn, of two hours, and what is no flow log; every byte accounted for."""
+"""The steps on objects as they come: late, repeated, torn, of two hours, and what is no flow log; every byte
+accounted for."""
 
 from __future__ import annotations
 

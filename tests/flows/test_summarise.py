@@ -73,7 +73,8 @@ def test_sums_do_not_depend_on_blocks_or_order(seed: int, block_bytes: int, obje
     for _ in range(rng.randint(1, 40)):
         a, b = rng.randint(1, 3), rng.randint(1, 3)
         start = HOUR.starts + rng.randint(-100, 3700)
-        line = f"eni-{a} 10.0.0.{a} 10.0.0.{b} {rng.choice([1, 65535])} {rng.choice([0, 443])} {rng.choice([1, 6, 255])} {rng.randint(0, 10**12)}"
+        ports = f"{rng.choice([1, 65535])} {rng.choice([0, 443])} {rng.choice([1, 6, 255])}"
+        line = f"eni-{a} 10.0.0.{a} 10.0.0.{b} {ports} {rng.randint(0, 10**12)}"
         records.append(f"{line} {start} {start + rng.randint(0, 600)} {rng.choice(['ACCEPT', 'REJECT'])} OK")
     whole = summed(lines(PLAIN, "\n".join(records)), window=window)
     shuffled = records[:]

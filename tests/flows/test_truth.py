@@ -1,6 +1,7 @@
 """Random traffic over random reporters: bytes published on legs that count are the bytes truly sent, to the byte.
 
-True packets come first; then what each reporter would log of them, with its own interval, clock, format, flow logs and losses.
+True packets come first; then what each reporter would log of them, with its own interval, clock, format, flow logs
+and losses.
 """
 
 from __future__ import annotations
@@ -152,8 +153,8 @@ def _line(reporter: Reporter, key: tuple, held: list[Packet]) -> str:
     start = int(min(p.at for p in held)) + reporter.late
     end = max(int(max(p.at for p in held)) + reporter.late, start)
     shown = (own, dst) if direction == "egress" else (src, own)
-    plain = f"5 111111111111 {reporter.name} {shown[0]} {shown[1]} {srcport} {dstport} {protocol} {len(held)} {sum(p.bytes for p in held)}"
-    plain = f"{plain} {start} {end} {action} OK"
+    plain = f"5 111111111111 {reporter.name} {shown[0]} {shown[1]} {srcport} {dstport} {protocol}"
+    plain = f"{plain} {len(held)} {sum(p.bytes for p in held)} {start} {end} {action} OK"
     if reporter.format == V2:
         return plain
     return f"{plain} vpc-1 subnet-1 0 {src} {dst} {direction} {1 if direction == 'egress' else '-'}"

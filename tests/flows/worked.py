@@ -1,10 +1,11 @@
 """Small worked cases: a few observations and a few flow log lines in, conversations out, without Spark.
 
-The three steps of flowlake.flows.steps run in this process, over a store in memory. Times in log lines and observations are
-clock times of the day of the hour ('10:04:30'; '+' before it: of the next day), so that a case can be read at a glance.
+The three steps of flowlake.flows.steps run in this process, over a store in memory. Times in log lines and
+observations are clock times of the day of the hour ('10:04:30'; '+' before it: of the next day), so that a case can
+be read at a glance.
 
-Every run is held to the reconciliation: raw bytes = counted + hop + nat_outside + other_reporter + duplicate, and what was
-chosen for a leg is what that leg publishes.
+Every run is held to the reconciliation: raw bytes = counted + hop + nat_outside + other_reporter + duplicate, and
+what was chosen for a leg is what that leg publishes.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ PLAIN = "interface-id srcaddr dstaddr srcport dstport protocol bytes start end a
 PACKETS = PLAIN + " pkt-srcaddr pkt-dstaddr"
 FLAGS = PLAIN + " tcp-flags"
 TRANSIT = (
-    "resource-type tgw-attachment-id tgw-src-vpc-id tgw-dst-vpc-id srcaddr dstaddr srcport dstport protocol bytes start end log-status "
-    "flow-direction"
+    "resource-type tgw-attachment-id tgw-src-vpc-id tgw-dst-vpc-id srcaddr dstaddr srcport dstport protocol bytes "
+    "start end log-status flow-direction"
 )
 
 _CLOCK = re.compile(r"(?<![\w:.])(\+?)(\d\d):(\d\d)(?::(\d\d)(?:\.(\d{3}))?)?(?![\w:.])")
@@ -144,7 +145,8 @@ def seen(
 def sweep(
     at: str, *entities: Entity, complete: bool = True, kinds: Sequence[str] = ("interface",), began: str | None = None
 ) -> list[Row]:
-    """What one sweep saw, with the markers of the kinds it listed wholly. It begins and is seen at one moment, unless told."""
+    """What one sweep saw, with the markers of the kinds it listed wholly. It begins and is seen at one moment, unless
+    told."""
     rows = [seen(at, "sweep", entity, sweep_started_at=stamp(began or at)) for entity in entities]
     if complete:
         rows += [
@@ -199,7 +201,8 @@ class Answer:
     evidence: Evidence
 
     def show(self, *columns: str, **where: Any) -> list[tuple]:
-        """These columns of the conversations for which the named columns have the given values, in order of their text."""
+        """These columns of the conversations for which the named columns have the given values, in order of their
+        text."""
         wanted = [row for row in self.rows if all(row[name] == value for name, value in where.items())]
         shown = [tuple(row[name] for name in columns) for row in wanted]
         return sorted(shown, key=lambda values: tuple(str(v) for v in values))
