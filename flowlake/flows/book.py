@@ -228,7 +228,8 @@ def _resources(timelines: Timelines, begins: int) -> Iterator[ResourceState]:
         if entity_id.startswith("eni-"):
             continue
         for state in line.states:
-            if state.valid_to >= begins:
+            # Two answers of one moment (the listing's tags, then the tagging API's) leave a state that held at no time.
+            if state.valid_to >= begins and state.valid_to > state.valid_from:
                 said = state.attributes
                 yield ResourceState(
                     entity_id, kinds.get(entity_id), said.get("account_id"), said.get("region"), state.valid_from, state.valid_to,

@@ -98,3 +98,11 @@ def test_tags_of_a_file_system_are_those_of_its_interfaces() -> None:
     tagged = {"kind": "tags", "entity_id": "fs-0a1", "arn": arn, "tags": {"team": "data"}}
     (state,) = build([*sweep("09:00", mount, tagged), *sweep("12:00", mount, tagged)], HOUR.starts).states
     assert (state.arns, state.tags) == ((arn,), {"team": "data"})
+
+
+def test_two_answers_of_one_moment_leave_no_interval_that_held_at_no_time() -> None:
+    listed = {"kind": "instance", "entity_id": "i-1", "tags": {"Name": "a"}}
+    told = {"kind": "tags", "entity_id": "i-1", "tags": {"Name": "a", "team": "data"}}
+    resources = build([*sweep("09:00", listed, told), *sweep("12:00", listed, told)], HOUR.starts).resources
+    assert all(r.valid_from < r.valid_to for r in resources)
+    assert [r.tags for r in resources if r.valid_from <= ms("10:00") < r.valid_to] == [told["tags"]]
