@@ -1,4 +1,4 @@
-"""flowlake demo: a simulated estate, the job that Glue runs, and first answers; no credentials, nothing leaves this machine."""
+"""flowlake demo: a simulated estate, the job that Glue runs, and first answers; nothing leaves this machine."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from flowlake.lake.hours import Hour
 
 MARK = ".flowlake-demo"
-WEEKS = 1
+WEEKS = 2
 
 EPILOG = """\
 Writes a lake to --out (default ./demo): two accounts, one region, some dozens of interfaces of different
-kinds, two hours of flow logs half a week apart, laid out as AWS delivers them to S3. What happened to the
+kinds, four hours of flow logs half a week apart, laid out as AWS delivers them to S3. What happened to the
 interfaces goes as events through the Lambda's handler, and sweeps see the rest. Then the hourly job runs,
 and five questions are asked.
 
@@ -135,7 +135,7 @@ def ask_all(lake: str, hours: Sequence[Hour], app: str) -> list[tuple[str, pa.Ta
     with connected(lake, only={"conversations"}) as connection:
         answers = [("Who talked to whom most?", connection.sql(TOP_TEN).to_arrow_table())]
         for question, query, parameters in asked:
-            answers.append((question, connection.execute(_saved(query), parameters).to_arrow_table()))
+            answers.append((question, connection.sql(_saved(query), params=parameters).to_arrow_table()))
     return answers
 
 

@@ -1,7 +1,7 @@
 -- Who talks to a load balancer's targets directly, and not through it? One row per client and application behind the balancer. Targets are servers that a load balancer talked to on that port.
 with flows as (
     select
-        client_interface_id, client_name, client_app, client_type, server_interface_id, server_name, server_app, server_port,
+        client_interface_id, client_name, client_app, client_type, server_interface_id, server_name, server_app, server_type, server_port,
         uploaded + downloaded as bytes
     from conversations
     where dt between ? and ? and leg = 'direct' and action = 'ACCEPT' and server_interface_id is not null
