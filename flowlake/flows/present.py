@@ -201,7 +201,7 @@ def _way(
     if said == "internet_gateway_or_gateway_endpoint":
         if route and route[0] in ("internet_gateway", "gateway_endpoint"):
             return Way(True, route[0], route[1], "record")
-        return Way(True, None, None, "record")
+        return Way(True)
     if said and said != "same_vpc":
         by_id = route[1] if route and route[0] == said.removeprefix("inter_region_") else None
         return Way(True, said, by_id, "record")
@@ -210,11 +210,12 @@ def _way(
     if same_vpc:
         return Way(False, "same_vpc", None, "addresses")
     if route and route[0] == "peering":
-        return Way(True, _peering(client["region"], server["region"]), route[1], "route_table")
+        via = _peering(client["region"], server["region"])
+        return Way(True, via, route[1], "route_table") if via else Way(True)
     if route and route[0] != "same_vpc":
         return Way(True, route[0], route[1], "route_table")
     if client["vpc_id"] and server["vpc_id"] and client["vpc_id"] != server["vpc_id"] and server["interface_id"]:
-        return Way(True, None, None, "addresses")
+        return Way(True)
     return Way()
 
 
