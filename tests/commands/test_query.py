@@ -70,10 +70,8 @@ def publish_hour(place: str, hour: Hour, rows: list[dict[str, Any]], number: int
     return run_id
 
 
-@pytest.fixture(params=["folder", "bucket"])
-def lake(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def fill(place: str) -> str:
     """Two hours, the first published twice, and a run beside them that was never published."""
-    place = str(tmp_path / "lake") if request.param == "folder" else f"s3://{request.getfixturevalue('bucket')}/lake"
     publish_hour(place, MIDNIGHT, [talk(MIDNIGHT, uploaded=1_000_000)], number=1)
     publish_hour(place, MIDNIGHT, [talk(MIDNIGHT), talk(MIDNIGHT, client_name=None, client_tags=None)], number=2)
     publish_hour(place, MIDNIGHT.plus(24), [talk(MIDNIGHT.plus(24), uploaded=5)])
@@ -95,6 +93,11 @@ def lake(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return place
 
 
+@pytest.fixture
+def lake(tmp_path: Path) -> str:
+    return fill(str(tmp_path / "lake"))
+
+
 def answer(lake: str, sql: str, **days: str) -> list[dict[str, Any]]:
     return list(ask(lake, sql, **days).to_pylist())
 
@@ -106,6 +109,15 @@ def test_only_the_current_runs_are_seen(lake: str) -> None:
     assert rows == [
         {"dt": "2026-01-01", "hour": "00", "n": 2, "bytes": 20},
         {"dt": "2026-01-02", "hour": "00", "n": 1, "bytes": 5},
+    ]
+
+
+def test_a_lake_in_a_bucket_reads_the_same(bucket: str) -> None:
+    place = fill(f"s3://{bucket}/lake")
+    rows = answer(place, "select dt, sum(uploaded) as bytes from conversations group by all order by dt")
+    assert rows == [{"dt": "2026-01-01", "bytes": 20}, {"dt": "2026-01-02", "bytes": 5}]
+    assert answer(place, "select entity_id, origin, dt from observations", until="2026-01-01") == [
+        {"entity_id": "i-1", "origin": "sweeps", "dt": "2026-01-01"}
     ]
 
 

@@ -397,7 +397,7 @@ def test_another_publishes_at_any_moment_on_s3_and_glue(aws: str) -> None:
         boto3.session.Session().client("s3").create_bucket(Bucket=f"lake-{number}")
         return open_store(f"s3://lake-{number}"), open_catalog(f"s3://lake-{number}", f"lake_{number}")
 
-    race_at_each_moment(lake, step=25)
+    race_at_each_moment(lake, step=40)
 
 
 def test_a_glue_partition_written_late_by_an_older_publisher_is_put_right(

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from flowlake.lake.store import Conflict, FolderStore, NoSuchObject, ObjectStore, S3Store, StoreError, open_store
 
 
-@pytest.fixture(params=["folder", "bucket", "bucket/with/prefix"])
+@pytest.fixture(params=["folder", "bucket/with/prefix"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
     if request.param == "folder":
         return open_store(tmp_path / "lake")
@@ -195,6 +195,14 @@ def test_roots_have_no_slash_at_their_end(tmp_path: Path) -> None:
     assert open_store("s3://b").root == open_store("s3://b/").root == "s3://b"
     assert open_store("s3://b/p/q/").root == "s3://b/p/q"
     assert open_store(f"{tmp_path}/x/").root == f"{tmp_path}/x"
+
+
+def test_a_lake_may_be_a_whole_bucket(bucket: str) -> None:
+    store = open_store(f"s3://{bucket}")
+    store.put("a/b", b"v")
+    assert keys(store) == ["a/b"]
+    assert store.folders() == ["a/"]
+    assert keys(open_store(f"s3://{bucket}/a")) == ["b"]
 
 
 def test_a_missing_bucket_is_said(aws: str) -> None:
