@@ -90,7 +90,10 @@ def test_events_from_the_first_sweep_on_and_late_ones_too(lake: ObjectStore) -> 
 def test_the_cutoff_hides_sweeps_that_were_not_finished(lake: ObjectStore) -> None:
     put_sweep(lake, "09:00", sweep("09:00", eni("eni-a", "10.0.0.1")))
     put_sweep(lake, "12:00", sweep("12:00", eni("eni-b", "10.0.0.2")))
-    assert found(lake, cutoff=from_text(stamp("11:15"))) == ["09:00 eni-a"]
+    provisional, final = from_text(stamp("11:15")), from_text(stamp("12:00"))
+    assert found(lake, cutoff=provisional) == ["09:00 eni-a"]
+    assert sweeps_around(lake, TEN, provisional).complete_after == set()
+    assert sweeps_around(lake, TEN, final).complete_after == {(ACCOUNT, REGION)}
 
 
 def test_final_needs_every_region_swept_after_the_hour(lake: ObjectStore) -> None:

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.flows.worked import HOUR, Answer, Entity, eni, flow_log, run, steady, vpc
@@ -227,11 +227,13 @@ def _end(row: dict, end: str, owner: dict[str, str]) -> str:
 
 
 @given(st.integers(0, 1_000_000))
+@example(229)  # both ends lost records, and one of them the inventory does not know
+@example(147)  # an unknown interface that uses a secondary address
 @settings(max_examples=60, deadline=None)
 def test_bytes_published_are_the_bytes_sent(seed: int) -> None:
     check(seed)
 
 
 def test_the_random_traffic_has_complete_reporters_to_be_held_to() -> None:
-    found = [check(seed) for seed in range(40)]
+    found = [check(seed) for seed in range(20)]
     assert sum(whole for _, whole in found) > 0.5 * sum(all_ for all_, _ in found)
