@@ -248,6 +248,20 @@ def test_far_end_attested_by_two_interfaces_is_nobodys() -> None:
     assert answer.show(*SERVER, client_interface_id="eni-a") == [(None, "none", 100, ["contested_server"])]
 
 
+@pytest.mark.parametrize(("known", "named"), [(True, "eni-new"), (False, None)])
+def test_an_unknown_interface_that_shows_two_addresses_attests_neither(known: bool, named: str | None) -> None:
+    """Its records show 10.0.0.50 and the packet's own 10.0.0.77: a secondary address, or another's whose packets it
+    passes on. Where the inventory knows it as one that does not pass on, it is its own."""
+    inventory = steady(VPC, A, flow_log("fl-1"), *([eni("eni-new", "10.0.0.50")] if known else []))
+    ends = "10.0.0.50 93.184.216.34", "10.0.0.77 93.184.216.34"
+    shows = "\n".join(
+        f"eni-new {ends[0]} 4000{n} 443 6 7 {start} {end} ACCEPT OK {ends[1]} egress vpc-1"
+        for n, (start, end) in enumerate([("10:20:10", "10:20:50"), ("10:30:10", "10:30:50")])
+    )
+    answer = run(inventory, {"fl-1": to("10.0.0.77", "10:25:00-10:25:30"), "fl-2": lines(NEW, shows)})
+    assert answer.show("server_interface_id", client_interface_id="eni-a") == [(named,)]
+
+
 def test_attested_in_another_vpc_is_no_proof() -> None:
     """The same address, used in vpc-2, which vpc-1 does not route to: uniqueness in the organisation proves nothing."""
     elsewhere = lines(NEW, own("eni-new", "10.0.0.77", "10:05:10", "10:05:50", vpc_id="vpc-2"))
