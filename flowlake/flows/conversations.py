@@ -274,7 +274,7 @@ class Endpoints:
     scope: npt.NDArray
     label: npt.NDArray
     how: npt.NDArray
-    """How strongly each is known at best: an end known by its own record in one direction is so in the other."""
+    """How strongly each is known in its pair at best: an end known by its own record in one direction is so in the other."""
 
 
 def _distinct(parts: Sequence[npt.NDArray]) -> tuple[I64, I64]:
@@ -288,6 +288,21 @@ def _distinct(parts: Sequence[npt.NDArray]) -> tuple[I64, I64]:
         if all(bool(np.array_equal(part[first][inverse], part)) for part in parts):
             return first, inverse
     raise AssertionError("eight salts in a row collided")
+
+
+def _with_best_how(ends: Sequence[npt.NDArray], how: npt.NDArray) -> tuple[I64, I64]:
+    """First row and number of each distinct end, as strongly known as in any row of the same pair; how becomes that of each row.
+
+    ends: the client of each row, then the server of each row. Other pairs play no part: which of them lie in one bucket is chance.
+    """
+    _, end = _distinct(ends)
+    size = len(end) // 2
+    far = np.concatenate([end[size:], end[:size]])
+    _, pair = np.unique(end.astype(np.int64) << 32 | far, return_inverse=True)
+    best = np.full(int(pair.max()) + 1, NONE, dtype=how.dtype)
+    np.minimum.at(best, pair, how)
+    how[:] = best[pair]
+    return _distinct([end.astype(np.int64), how.astype(np.int64)])
 
 
 def group(
@@ -314,14 +329,14 @@ def group(
         ]
         ends[end].append(np.where(up, lab[f"{straight}_label"], lab[f"{flipped}_label"]))
     both = [np.concatenate([c, s]) for c, s in zip(ends["client"], ends["server"], strict=True)]
-    first_end, end_of = _distinct([part.astype(np.int64) if part.dtype != np.uint64 else part for part in both])
+    how = np.concatenate([np.where(up, r["src_how"], r["dst_how"]), np.where(up, r["dst_how"], r["src_how"])])
+    first_end, end_of = _with_best_how(
+        [part.astype(np.int64) if part.dtype != np.uint64 else part for part in both], how
+    )
     size = len(use)
     client, server = end_of[:size], end_of[size:]
-    how = np.concatenate([np.where(up, r["src_how"], r["dst_how"]), np.where(up, r["dst_how"], r["src_how"])])
-    best = np.full(len(first_end), NONE, dtype=np.int8)
-    np.minimum.at(best, end_of, how.astype(np.int8))
     who, state, high, low, scope, label = (part[first_end] for part in both)
-    endpoints = Endpoints(who, state, high, low, scope, label, best)
+    endpoints = Endpoints(who, state, high, low, scope, label, how[first_end].astype(np.int8))
     ports = has_ports(r["protocol"])
     server_port = np.where(ports, np.where(up, r["dstport"], r["srcport"]), -1).astype(np.int64)
     # Evidence tells of the leg that counts: what a hop or a gateway's inside saw belongs to the client's own conversation.
