@@ -20,6 +20,7 @@ import hashlib
 import json
 import re
 import secrets
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -40,6 +41,8 @@ KEEP_SUPERSEDED = timedelta(hours=48)
 _FORMAT = 1
 _TRIES = 20
 _REMEMBER_SUPERSEDED = timedelta(days=30)
+_LOOK_BACK = timedelta(days=7)
+_OF_A_RUN = re.compile(r"^hour=(?P<hour>\d\d)/run=(?P<run>[^/]+)/")
 _RUN_ID = re.compile(r"^\d{8}T\d{12}-[0-9a-f]{8}$")
 _RUN_ID_TIME = "%Y%m%dT%H%M%S%f"
 
@@ -355,17 +358,21 @@ def _parameters(store: ObjectStore, pointer: Pointer, run: Run, table: str) -> d
 
 
 def expire_runs(
-    store: ObjectStore, catalog: Catalog, now: datetime, keep: timedelta = KEEP_SUPERSEDED, since_dt: str = ""
+    store: ObjectStore, catalog: Catalog, now: datetime, keep: timedelta = KEEP_SUPERSEDED
 ) -> list[tuple[Hour, str]]:
     """Deletes what runs wrote that were superseded more than keep ago, and what was never published and is as old.
 
-    Never the current run, and nothing that a partition still points to: the hour is repaired first. since_dt
-    ('2026-01-01') leaves earlier days alone. Returns the (hour, run) pairs deleted.
+    Never the current run, and nothing that a partition still points to: the hour is repaired first. Looks at all hours
+    by what lies beside their pointers, and at the folders of the last days for runs that left nothing there. Returns
+    the (hour, run) pairs deleted.
     """
+    runs, published = _runs_by_hour(store, now - keep - _LOOK_BACK)
     expired = []
-    for hour, runs in sorted(_runs_by_hour(store, since_dt).items()):
+    for hour, ids in sorted(runs.items()):
+        if hour in published and len(ids) == 1:
+            continue  # the current one
         pointer = current(store, hour)
-        old = [run_id for run_id in sorted(runs) if _ended(run_id, pointer, now) <= now - keep]
+        old = [run_id for run_id in sorted(ids) if _ended(run_id, pointer, now) <= now - keep]
         if old:
             repair(store, catalog, hour)
         for run_id in old:
@@ -381,19 +388,26 @@ def _ended(run_id: str, pointer: Pointer | None, now: datetime) -> datetime:
     return now if run_id == pointer.run_id else pointer.superseded.get(run_id, _began(run_id))
 
 
-def _runs_by_hour(store: ObjectStore, since_dt: str) -> dict[Hour, set[str]]:
-    """Every run of which something lies in the lake. Folders that are not named as runs are left alone."""
-    found: dict[Hour, set[str]] = {}
-    layouts = [(f"{places.TABLES}{table}/", "dt=", "hour=", "", "run=") for table in PUBLISHED]
-    for root, dt_is, hour_is, runs_are, run_is in [*layouts, (places.HOURS, "", "", "runs/", "")]:
+def _runs_by_hour(store: ObjectStore, since: datetime) -> tuple[dict[Hour, set[str]], set[Hour]]:
+    """Runs of which something lies in the lake, and the hours that have a pointer. Names that are no runs' are left
+    alone. One listing tells all that was ever recorded; tables are looked at from since on."""
+    runs: dict[Hour, set[str]] = defaultdict(set)
+    published = set()
+    for info in store.list(places.HOURS):
+        dt, hh, *rest = info.key.removeprefix(places.HOURS).split("/")
+        if rest == ["current.json"]:
+            published.add(Hour.of_partition(dt, hh))
+        elif len(rest) > 2 and _RUN_ID.match(rest[1]):
+            runs[Hour.of_partition(dt, hh)].add(rest[1])
+    for table in PUBLISHED:
+        root = f"{places.TABLES}{table}/"
         for day in store.folders(root):
-            dt = day.removeprefix(root + dt_is)[:-1]
-            for folder in store.folders(day) if dt >= since_dt else ():
-                hour = Hour.of_partition(dt, folder.removeprefix(day + hour_is)[:-1])
-                home = folder + runs_are
-                runs = {run.removeprefix(home + run_is)[:-1] for run in store.folders(home)}
-                found.setdefault(hour, set()).update(run for run in runs if _RUN_ID.match(run))
-    return found
+            dt = day.removeprefix(f"{root}dt=")[:-1]
+            for info in store.list(day) if dt >= since.astimezone(UTC).strftime("%Y-%m-%d") else ():
+                found = _OF_A_RUN.match(info.key.removeprefix(day))
+                if found and _RUN_ID.match(found["run"]):
+                    runs[Hour.of_partition(dt, found["hour"])].add(found["run"])
+    return runs, published
 
 
 def _delete_run(store: ObjectStore, hour: Hour, run_id: str) -> None:

@@ -17,8 +17,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, BinaryIO, TypeVar, cast
 
 _OURS = ".flowlake-"
@@ -174,13 +175,25 @@ class FolderStore(ObjectStore):
 
     def head(self, key: str) -> ObjectInfo | None:
         try:
-            with open(self._path(key), "rb") as file:
-                stat = os.fstat(file.fileno())
-                return ObjectInfo(key, stat.st_size, self._etag(file, key, stat), _moment(stat.st_mtime_ns))
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            stat = self._path(key).stat()
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise StoreError(f"{self.place(key)} can't be read: {error.strerror}") from error
+        return _FileInfo(self, key, stat) if S_ISREG(stat.st_mode) else None
+
+    def etag(self, key: str) -> str:
+        """The MD5 of what is there now, remembered by the file's identity unless it is so young that it may change
+        unnoticed. Raises NoSuchObject."""
+        with self._saying(key), open(self._path(key), "rb") as file:
+            stat = os.fstat(file.fileno())
+            identity = (key, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+            known = self._etags.get(identity)
+            if known is None:
+                known = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+                if time.time_ns() - stat.st_mtime_ns > _RACY_NS:
+                    self._etags[identity] = known
+            return known
 
     def put(self, key: str, data: bytes, *, if_match: str | None = None, if_none_match: bool = False) -> str:
         path = self._path(key)
@@ -237,17 +250,6 @@ class FolderStore(ObjectStore):
     def _path(self, key: str) -> Path:
         return Path(self.root, _checked(key))
 
-    def _etag(self, file: BinaryIO, key: str, stat: os.stat_result) -> str:
-        """The content's MD5, remembered by the file's identity, unless it is so young that it may change unnoticed."""
-        identity = (key, stat.st_ino, stat.st_size, stat.st_mtime_ns)
-        known = self._etags.get(identity)
-        if known is None:
-            digest = hashlib.file_digest(cast(io.BufferedReader, file), lambda: hashlib.md5(usedforsecurity=False))
-            known = digest.hexdigest()
-            if time.time_ns() - stat.st_mtime_ns > _RACY_NS:
-                self._etags[identity] = known
-        return known
-
     def _write_aside(self, path: Path, data: bytes) -> Path:
         while True:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -285,6 +287,19 @@ class FolderStore(ObjectStore):
             raise NoSuchObject(f"there is no {self.place(key)}") from error
         except OSError as error:
             raise StoreError(f"{self.place(key)}: {error.strerror}") from error
+
+
+class _FileInfo(ObjectInfo):
+    """A file's ObjectInfo. Its etag needs the whole file read, so that is done when it is first asked for."""
+
+    def __init__(self, store: FolderStore, key: str, stat: os.stat_result) -> None:
+        said = {"key": key, "size": stat.st_size, "modified": _moment(stat.st_mtime_ns), "_store": store}
+        self.__dict__.update(said)
+
+    @cached_property
+    def etag(self) -> str:
+        store: FolderStore = self.__dict__["_store"]
+        return store.etag(self.key)
 
 
 def _md5(data: bytes) -> str:

@@ -506,9 +506,25 @@ def test_a_run_that_a_partition_still_points_to_is_not_deleted_from_under_its_re
     assert runs_seen(catalog) == [second.run_id] * 4
 
 
-def test_days_before_a_bound_and_folders_of_others_are_left_alone(store: ObjectStore, catalog: Catalog) -> None:
-    written(store)
+def test_folders_of_others_are_left_alone(store: ObjectStore, catalog: Catalog) -> None:
+    failed = written(store)
     store.put("tables/conversations/dt=2026-01-01/hour=00/run=mine/x.parquet", b"")
-    assert expire_runs(store, catalog, NOW + timedelta(days=9), since_dt="2026-01-02") == []
-    assert len(expire_runs(store, catalog, NOW + timedelta(days=9), since_dt="2026-01-01")) == 1
+    assert expire_runs(store, catalog, NOW + timedelta(days=3)) == [(HOUR, failed.run_id)]
     assert runs_lying(store) == {"mine"}
+
+
+def test_what_was_never_published_and_left_nothing_by_its_pointer_is_looked_for_in_the_last_days(
+    store: ObjectStore, catalog: Catalog
+) -> None:
+    torn = written(store)
+    store.delete([places.manifest(HOUR, torn.run_id).replace("manifest.json", "notes.arrow")])
+    assert expire_runs(store, catalog, NOW + timedelta(days=30)) == []
+    assert expire_runs(store, catalog, NOW + timedelta(days=8)) == [(HOUR, torn.run_id)]
+
+
+def test_hours_with_nothing_but_their_current_run_are_not_opened(store: ObjectStore, catalog: Catalog) -> None:
+    publish(store, catalog, written(store), NOW)
+    asked: list[str] = []
+    watched: Any = Watched(store, asked.append)
+    assert expire_runs(watched, catalog, NOW + timedelta(days=3)) == []
+    assert "get_with_etag" not in asked
