@@ -8,8 +8,8 @@ Each shape is a lake of its own with so many intervals of addresses, and a proce
     sixteen_addresses  16 addresses an interface (EKS nodes with secondary addresses), seen likewise
     churn              interfaces that live for minutes, told by events alone (creation, deletion), addresses used again
 
-The observations are written by the rows that sweeps and events write, and read as the job reads them. A look-up asks for one
-random (VPC, address, moment), as attribution does for the far end of a sum; the answers are checked.
+The observations are written by the rows that sweeps and events write, and read as the job reads them. A look-up
+asks for one random (VPC, address, moment), as attribution does for the far end of a sum; the answers are checked.
 """
 
 from __future__ import annotations
@@ -49,7 +49,11 @@ def address(n: int) -> str:
 def item(n: int, addresses: list[str], where: int) -> dict[str, Any]:
     """Interface n as DescribeNetworkInterfaces tells it, in the VPC of that number."""
     description, type_, requester, owner, attached = MIX[n % len(MIX)]
-    attachment = {"AttachmentId": f"eni-attach-{n:017x}", "InstanceOwnerId": owner, "AttachTime": "2025-12-31T00:00:00Z"}
+    attachment = {
+        "AttachmentId": f"eni-attach-{n:017x}",
+        "InstanceOwnerId": owner,
+        "AttachTime": "2025-12-31T00:00:00Z",
+    }
     return {
         "NetworkInterfaceId": f"eni-{n:017x}",
         "SubnetId": f"subnet-{where * 50 + n % 50:017x}",
@@ -112,7 +116,9 @@ def held(shape: str, intervals: int) -> Iterator[tuple[int, list[str], int]]:
 
 
 def lives(intervals: int) -> Iterator[tuple[int, str, int, int, int]]:
-    """(number, address, VPC's number, born, gone) of short lives: seconds of the hour; each address has four holders, one after another."""
+    """(number, address, VPC's number, born, gone) of short lives: seconds of the hour; each address has four holders,
+    one after another.
+    """
     for n in range(intervals):
         born = (n % 4) * 880 + n % 60
         yield n, address(n // 4), n // 4 % VPCS, born, born + 700 + n % 100
@@ -133,7 +139,9 @@ def event_rows(intervals: int) -> Iterator[Row]:
 def write(store: ObjectStore, shape: str, intervals: int) -> None:
     for began in (HOUR.plus(-1).moment, HOUR.plus(1).moment + timedelta(minutes=30)):
         seen_by_sweep = () if shape == "churn" else (("interface", item(*one)) for one in held(shape, intervals))
-        write_sweep(store, iter([*vpcs(), *seen_by_sweep] if shape == "churn" else _after(vpcs(), seen_by_sweep)), began)
+        write_sweep(
+            store, iter([*vpcs(), *seen_by_sweep] if shape == "churn" else _after(vpcs(), seen_by_sweep)), began
+        )
     if shape == "churn":
         write_rows(store, "events", event_rows(intervals), HOUR.moment, "events")
 

@@ -1,8 +1,10 @@
-"""The estate that generated hours are of: a few accounts and VPCs with some thousand interfaces, and what the inventory knows of them.
+"""The estate that generated hours are of: a few accounts and VPCs with some thousand interfaces, and what the
+inventory knows of them.
 
-One tenth of the interfaces that call others are replaced within the hour by another that gets the same address three minutes later, so a
-record can't be attributed without its time. Written as observations (two sweeps around the hour, events within it) for flowlake, and as two
-ready-made tables for peers: who held which address from when to when, and what each interface was.
+One tenth of the interfaces that call others are replaced within the hour by another that gets the same address
+three minutes later, so a record can't be attributed without its time. Written as observations (two sweeps around
+the hour, events within it) for flowlake, and as two ready-made tables for peers: who held which address from when
+to when, and what each interface was.
 """
 
 from __future__ import annotations
@@ -41,7 +43,9 @@ TEAMS = (
 
 @dataclass(frozen=True)
 class Vpc:
-    """One VPC with one flow log over all of it. Two of them share a range, as in estates that grew; neighbours are peered."""
+    """One VPC with one flow log over all of it. Two of them share a range, as in estates that grew; neighbours are
+    peered.
+    """
 
     number: int
     vpc_id: str
@@ -122,7 +126,9 @@ BEFORE, AFTER = -(10**6), 10**6
 
 
 def estate(interfaces: int = 2000, book: int = 0) -> Estate:
-    """interfaces: how many first ones. book: how many further interfaces the inventory is padded with, which never talk."""
+    """interfaces: how many first ones. book: how many further interfaces the inventory is padded with, which never
+    talk.
+    """
     rng = np.random.default_rng(20260101)
     i = np.arange(interfaces)
     vpc, zone = i % len(VPCS), rng.integers(0, 3, interfaces)
@@ -158,7 +164,9 @@ def estate(interfaces: int = 2000, book: int = 0) -> Estate:
 
 
 def write_inventory(place: Estate, lake: Path) -> None:
-    """Two complete sweeps of every account, half an hour before the hour and ten minutes behind it, and the events between."""
+    """Two complete sweeps of every account, half an hour before the hour and ten minutes behind it, and the events
+    between.
+    """
     for number, at in enumerate((timedelta(minutes=-30), timedelta(minutes=70))):
         started = HOUR.moment + at
         seconds = at.total_seconds()
@@ -323,8 +331,10 @@ def _event_rows(place: Estate) -> Iterator[Row]:
 
 
 def write_peer_tables(place: Estate, folder: Path) -> None:
-    """addresses.parquet: one row is one interface that held one address, as asked from one VPC (its own or a peered one), [valid_from, valid_to)
-    in epoch seconds. interfaces.parquet: one row is one interface with all that is shown of it."""
+    """addresses.parquet: one row is one interface that held one address, as asked from one VPC (its own or a peered
+    one), [valid_from, valid_to) in epoch seconds. interfaces.parquet: one row is one interface with all that is
+    shown of it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     seen_from, addr, since, until, holder = [], [], [], [], []
     for i in range(len(place)):

@@ -2,11 +2,13 @@
 
     python -m benchmarks.generate --records 1000000 [--format v5|v2] [--book 1000000] [--parts 1]
 
-What is in an hour: connections between interfaces of one VPC and of peered ones, reported at both ends and in both directions, one record a
-minute; some last the hour, most a minute or two; who calls whom, and how much, is skewed as in life (Zipf, log-normal); clients on the internet
-at public servers; calls to the internet and to AWS services; about 1 % refused probes; NODATA lines of idle interfaces. Each end has its own phase
-within the minute, so the two reports of the same bytes start at different seconds and sometimes in different windows. One object a flow log and five
-minutes (--parts cuts each into several). Vectorised with numpy and Arrow; written to a temporary directory outside the repository and kept there.
+What is in an hour: connections between interfaces of one VPC and of peered ones, reported at both ends and in both
+directions, one record a minute; some last the hour, most a minute or two; who calls whom, and how much, is skewed
+as in life (Zipf, log-normal); clients on the internet at public servers; calls to the internet and to AWS services;
+about 1 % refused probes; NODATA lines of idle interfaces. Each end has its own phase within the minute, so the two
+reports of the same bytes start at different seconds and sometimes in different windows. One object a flow log and
+five minutes (--parts cuts each into several). Vectorised with numpy and Arrow; written to a temporary directory
+outside the repository and kept there.
 """
 
 from __future__ import annotations
@@ -53,7 +55,9 @@ SAME_VPC, PEERING, INTERNET = 1, 2, 3
 IDLE_SHARE = 0.04
 
 LONG_SHARE, SHORT_SHARE, INBOUND_SHARE, OUTBOUND_SHARE, REFUSED_SHARE = 0.35, 0.40, 0.14, 0.09, 0.01
-"""Of all records. What is left are lone datagrams to the internet, which also fill up each minute to its exact number of records."""
+"""Of all records. What is left are lone datagrams to the internet, which also fill up each minute to its exact number
+of records.
+"""
 
 MINUTES_SHORT = np.array([0.60, 0.25, 0.10, 0.05])
 """How many minutes a short connection touches: 1 to 4."""
@@ -123,9 +127,10 @@ def generated(parameters: Parameters, log: Any = None) -> Generated:
 
 @dataclass
 class Connections:
-    """Connections as parallel arrays. client and server: addresses as rows of the estate's interfaces, then of the internet's.
-    since, until: first and last minute. size: bytes a minute from client to server; ratio: how many times as much comes back.
-    kind: who reports it."""
+    """Connections as parallel arrays. client and server: addresses as rows of the estate's interfaces, then of the
+    internet's. since, until: first and last minute. size: bytes a minute from client to server; ratio: how many
+    times as much comes back. kind: who reports it.
+    """
 
     client: np.ndarray
     server: np.ndarray
@@ -355,7 +360,9 @@ def _one_way(
 
 
 def minutes(place: Estate, parameters: Parameters, traffic: Traffic) -> Iterator[tuple[int, Records]]:
-    """The records of each minute of the hour, in the order of their lines; together exactly as many as the parameters say."""
+    """The records of each minute of the hour, in the order of their lines; together exactly as many as the
+    parameters say.
+    """
     budgets = np.diff(np.round(np.linspace(0, parameters.records, 61)).astype(np.int64))
     a_minute = parameters.records / 60
     long_lived = traffic.long_lived(int(a_minute * LONG_SHARE / (4 * 0.85)))

@@ -15,6 +15,7 @@ Prints JSON: seconds, records, groups, and peak memory of the process in MB.
 from __future__ import annotations
 
 import argparse
+import importlib
 import io
 import json
 import os
@@ -136,6 +137,9 @@ def gzip(lake: str) -> dict[str, int]:
     return {"lines": int(told.stdout)}
 
 
+MODULES = ("pyarrow.csv", "pyarrow.acero", "flowlake.flows.steps", "benchmarks.peers_duckdb")
+"""Imported before the clock starts: the inner loop is measured without the start of the process."""
+
 CONTESTANTS: dict[str, Callable[[str], dict[str, int]]] = {
     "inflate": inflate,
     "split": split,
@@ -154,6 +158,8 @@ def main() -> None:
     options = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    for module in MODULES:
+        importlib.import_module(module)
     began, cpu = time.perf_counter(), time.process_time()
     if options.profile:
         import cProfile

@@ -1,4 +1,5 @@
-"""flowlake's whole job on a generated hour, as one process: what `flowlake enrich` does, with the audit left out on request.
+"""flowlake's whole job on a generated hour, as one process: what `flowlake enrich` does, with the audit left out on
+request.
 
     python -m benchmarks.job LAKE [--no-audit] [--window-seconds 300]
 

@@ -45,7 +45,9 @@ def fields_of(path: str) -> list[str]:
 
 
 def read_objects(paths: list[str], first: str) -> str:
-    """A table function over the objects: typed by the first one's header, only the columns that a query names are converted."""
+    """A table function over the objects: typed by the first one's header, only the columns that a query names are
+    converted.
+    """
     columns = ", ".join(f"'{name.replace('-', '_')}': '{TYPES.get(name, 'varchar')}'" for name in fields_of(first))
     listed = ", ".join(f"'{path}'" for path in paths)
     return (

@@ -14,7 +14,9 @@ from flowlake.flows.runner import run
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs the job. Returns 0, or 2 for arguments that make no sense; a failed hour raises, so that Glue shows the run as failed."""
+    """Runs the job. Returns 0, or 2 for arguments that make no sense; a failed hour raises, so that Glue shows the run
+    as failed.
+    """
     try:
         arguments, glue = parse_glue(argv)
     except BadArguments as error:

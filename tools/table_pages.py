@@ -20,7 +20,8 @@ def page(table: Contract, by_hand: str) -> str:
     lines += ["| column | type | null | meaning |", "| --- | --- | --- | --- |"]
     for column in table.columns:
         lines.append(
-            f"| `{column.name}` | {_code(column.type)} | {'no' if column.required else 'yes'} | {_cell(column.comment)} |"
+            f"| `{column.name}` | {_code(column.type)} | {'no' if column.required else 'yes'} "
+            f"| {_cell(column.comment)} |"
         )
     for column in table.partitions:
         lines.append(f"| `{column.name}` (partition) | {_code(column.type)} | no | {_cell(column.comment)} |")

@@ -9,7 +9,8 @@ import sys
 from flowlake.commands import CommandFailed
 
 EPILOG = """\
-The job reads raw flow logs from raw/ in the lake (or --logs), joins them with the inventory in the lake, writes, audits and publishes.
+The job reads raw flow logs from raw/ in the lake (or --logs), joins them with the inventory in the
+lake, writes, audits and publishes.
 An hour that was made from the same objects and the same inventory is left as it is. Nothing to do is no error.
 
 examples:

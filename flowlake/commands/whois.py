@@ -11,8 +11,9 @@ from typing import Any
 from flowlake.commands import CommandFailed
 
 EPILOG = """\
-Reads the observations in the lake (written by the inventory Lambda or flowlake collect) around the moment and prints every interval of the address: from when
-to when, by which interface, what that was, whose, with which tags, and how we know.
+Reads the observations in the lake (written by the inventory Lambda or flowlake collect) around the
+moment and prints every interval of the address: from when to when, by which interface, what that was,
+whose, with which tags, and how we know.
 
   held    at the moment asked for, surely: between two sights of the same holder, or from event to event
   maybe   after its last sight, with no end known
@@ -63,10 +64,11 @@ def _print(address: str, at: datetime, rows: list[dict[str, Any]]) -> None:
         print(f"nobody is known to have held {address} around {at:%Y-%m-%d %H:%M:%S} UTC", file=sys.stderr)
     for row in rows:
         mark = {"held": "->", "maybe": " ?"}.get(row["answer"] or "", "  ")
+        kind, name, zone = row["type"] or "unknown", _safe(row["name"] or "-"), row["az_id"] or ""
         owner = " ".join(_safe(t) for t in (row["account_id"], row["account_name"]) if t)
         print(f"{mark} {row['from']} to {row['to'] or 'no end known'}  {row['vpc_id']}  {row['interface_id']}")
         print(
-            f"     {row['type'] or 'unknown'}  {_safe(row['name'] or '-')}  account {owner or '-'}  {row['az_id'] or ''}".rstrip()
+            f"     {kind}  {name}  account {owner or '-'}  {zone}"
         )
         for arn in row["arns"]:
             print(f"     {'one of ' if row['shared'] else ''}{_safe(arn)}")

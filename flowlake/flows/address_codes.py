@@ -1,6 +1,8 @@
-"""Addresses as small integers, for whole Arrow columns: each distinct text of a column is read as a number, without a Python object a text.
+"""Addresses as small integers, for whole Arrow columns: each distinct text of a column is read as a number, without a
+Python object a text.
 
-IPv4, nearly all there is, is read by numpy from the bytes of the texts; what is not is read one by one. Two spellings of an address are one.
+IPv4, nearly all there is, is read by numpy from the bytes of the texts; what is not is read one by one. Two
+spellings of an address are one.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ _WEIGHTS = np.array([1 << 24, 1 << 16, 1 << 8, 1], dtype=np.int64)
 
 
 def ipv4_numbers(texts: pa.StringArray) -> tuple[I64, Bools]:
-    """IPv4 addresses as numbers, and which texts are such: four decimals up to 255 without leading zeros. The number of any other text means nothing."""
+    """IPv4 addresses as numbers, and which texts are such: four decimals up to 255 without leading zeros. The number
+    of any other text means nothing.
+    """
     size = len(texts)
     if not size or texts.null_count:
         return np.zeros(size, np.int64), np.zeros(size, np.bool_)
@@ -34,7 +38,8 @@ def ipv4_numbers(texts: pa.StringArray) -> tuple[I64, Bools]:
     begins = np.column_stack([offsets[:-1][three], inner + 1])
     ends = np.column_stack([inner, offsets[1:][three]])
     lengths = ends - begins
-    # Digits from the right; those before the number's first one are read and not used. A letter is no digit: greater than 9.
+    # Digits from the right; those before the number's first one are read and not used. A letter is no digit:
+    # greater than 9.
     digits = [content[np.maximum(ends - n, 0)] - np.uint8(_ZERO) for n in (1, 2, 3)]
     used = [lengths >= n for n in (1, 2, 3)]
     values = sum(np.where(u, d, 0).astype(np.int64) * f for u, d, f in zip(used, digits, (1, 10, 100), strict=True))
@@ -49,7 +54,9 @@ def ipv4_numbers(texts: pa.StringArray) -> tuple[I64, Bools]:
 
 
 class AddressCodes:
-    """Distinct addresses as integers, counted up; null and what is no address is 0. high, low: the address of each code."""
+    """Distinct addresses as integers, counted up; null and what is no address is 0. high, low: the address of each
+    code.
+    """
 
     def __init__(self) -> None:
         self._numbers = np.zeros(0, dtype=np.int64)

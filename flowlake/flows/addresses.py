@@ -1,7 +1,7 @@
 """Addresses as numbers, many at a time.
 
-An address is a pair of unsigned 64-bit integers (high, low) of its 128 bits; IPv4 stands at ::ffff:0:0/96, as RFC 4291 maps it.
-A text that is no address is the pair NONE.
+An address is a pair of unsigned 64-bit integers (high, low) of its 128 bits; IPv4 stands at ::ffff:0:0/96, as RFC
+4291 maps it. A text that is no address is the pair NONE.
 """
 
 from __future__ import annotations

@@ -17,16 +17,55 @@ from flowlake.lake.store import NoSuchObject, open_store
 # What Glue itself adds to a job's arguments; see "Job parameters used by AWS Glue" in its developer guide.
 GLUE_OWN = frozenset(
     {
-        "--JOB_NAME", "--JOB_ID", "--JOB_RUN_ID", "--SECURITY_CONFIGURATION", "--TempDir", "--RedshiftTempDir", "--encryption-type", "--scriptLocation", "--job-language",
-        "--extra-py-files", "--extra-jars", "--extra-files", "--additional-python-modules", "--python-modules-installer-option", "--conf", "--class", "--mode",
-        "--user-jars-first", "--use-postgres-driver", "--datalake-formats", "--library-set", "--job-bookmark-option", "--job-bookmark-from", "--job-bookmark-to",
-        "--enable-metrics", "--enable-observability-metrics", "--enable-continuous-cloudwatch-log", "--enable-continuous-log-filter", "--continuous-log-logGroup",
-        "--continuous-log-logStreamPrefix", "--continuous-log-conversionPattern", "--enable-glue-datacatalog", "--enable-spark-ui", "--spark-event-logs-path",
-        "--enable-job-insights", "--enable-auto-scaling", "--enable-s3-parquet-optimized-committer", "--enable-rename-algorithm-v2", "--executor-cores",
-        "--write-shuffle-files-to-s3", "--write-shuffle-spills-to-s3", "--customer-driver-env-vars", "--customer-executor-env-vars", "--region",
-        "--enable-lakeformation-fine-grained-access", "--disable-proxy", "--disable-proxy-v2", "--enable-s3-parquet-optimized-committer",
+        "--JOB_NAME",
+        "--JOB_ID",
+        "--JOB_RUN_ID",
+        "--SECURITY_CONFIGURATION",
+        "--TempDir",
+        "--RedshiftTempDir",
+        "--encryption-type",
+        "--scriptLocation",
+        "--job-language",
+        "--extra-py-files",
+        "--extra-jars",
+        "--extra-files",
+        "--additional-python-modules",
+        "--python-modules-installer-option",
+        "--conf",
+        "--class",
+        "--mode",
+        "--user-jars-first",
+        "--use-postgres-driver",
+        "--datalake-formats",
+        "--library-set",
+        "--job-bookmark-option",
+        "--job-bookmark-from",
+        "--job-bookmark-to",
+        "--enable-metrics",
+        "--enable-observability-metrics",
+        "--enable-continuous-cloudwatch-log",
+        "--enable-continuous-log-filter",
+        "--continuous-log-logGroup",
+        "--continuous-log-logStreamPrefix",
+        "--continuous-log-conversionPattern",
+        "--enable-glue-datacatalog",
+        "--enable-spark-ui",
+        "--spark-event-logs-path",
+        "--enable-job-insights",
+        "--enable-auto-scaling",
+        "--enable-s3-parquet-optimized-committer",
+        "--enable-rename-algorithm-v2",
+        "--executor-cores",
+        "--write-shuffle-files-to-s3",
+        "--write-shuffle-spills-to-s3",
+        "--customer-driver-env-vars",
+        "--customer-executor-env-vars",
+        "--region",
+        "--enable-lakeformation-fine-grained-access",
+        "--disable-proxy",
+        "--disable-proxy-v2",
     }
-)  # fmt: skip
+)
 
 
 class BadArguments(ValueError):
@@ -35,7 +74,9 @@ class BadArguments(ValueError):
 
 @dataclass(frozen=True)
 class Arguments:
-    """What the job is to do. hours is empty where the newest hour that is due is meant. catch_up: how many hours to look back for others."""
+    """What the job is to do. hours is empty where the newest hour that is due is meant. catch_up: how many hours to
+    look back for others.
+    """
 
     lake: str
     hours: tuple[Hour, ...]
@@ -55,16 +96,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lake", required=True, help="the lake: a folder, or s3://bucket/prefix")
     parser.add_argument("--hour", help="first hour, UTC: 2026-01-01T00 (default: the newest that ended 15 minutes ago)")
     parser.add_argument("--hours", type=int, default=None, help="how many hours from --hour on (default 1)")
-    parser.add_argument("--catch-up", type=int, default=0, metavar="N", help="also the hours of the last N that must be made (again)")
-    parser.add_argument("--logs", help="where the raw flow logs lie, a folder or s3:// place above AWSLogs/ (default: raw/ in the lake)")
-    parser.add_argument("--window-seconds", type=int, default=Options.window_seconds, help="length of a window, 60 to 3600 (default %(default)s)")
+    parser.add_argument(
+        "--catch-up", type=int, default=0, metavar="N", help="also the hours of the last N that must be made (again)"
+    )
+    parser.add_argument(
+        "--logs", help="where the raw flow logs lie, a folder or s3:// place above AWSLogs/ (default: raw/ in the lake)"
+    )
+    parser.add_argument(
+        "--window-seconds",
+        type=int,
+        default=Options.window_seconds,
+        help="length of a window, 60 to 3600 (default %(default)s)",
+    )
     parser.add_argument("--format", help="format of flow logs without a header: 'version account-id …'")
-    parser.add_argument("--owner-tags", default=",".join(Options.owner_tags), help="tag keys that hold an owner, first one present wins (%(default)s)")
-    parser.add_argument("--app-tags", default=",".join(Options.app_tags), help="tag keys that hold an app (%(default)s)")
+    parser.add_argument(
+        "--owner-tags",
+        default=",".join(Options.owner_tags),
+        help="tag keys that hold an owner, first one present wins (%(default)s)",
+    )
+    parser.add_argument(
+        "--app-tags", default=",".join(Options.app_tags), help="tag keys that hold an app (%(default)s)"
+    )
     parser.add_argument("--known-networks", help="CSV file of known networks, lines 'cidr,name'")
-    parser.add_argument("--clock-slack-seconds", type=int, default=Options.clock_slack_seconds, help="how near another holder of an address makes it contested (%(default)s)")
+    parser.add_argument(
+        "--clock-slack-seconds",
+        type=int,
+        default=Options.clock_slack_seconds,
+        help="how near another holder of an address makes it contested (%(default)s)",
+    )
     parser.add_argument("--database", default="flowlake", help="Glue database (default %(default)s)")
-    parser.add_argument("--force", action="store_true", help="make and publish the hours even if nothing changed, or less is known now")
+    parser.add_argument(
+        "--force", action="store_true", help="make and publish the hours even if nothing changed, or less is known now"
+    )
 
 
 def parse_glue(argv: Sequence[str]) -> tuple[Arguments, dict[str, str]]:
@@ -128,7 +191,11 @@ def _networks(place: str | None) -> str | None:
 
     folder, _, name = place.rpartition("/")
     try:
-        text = open_store(folder).get(name).decode("utf-8") if place.startswith("s3://") else Path(place).read_text(encoding="utf-8")
+        text = (
+            open_store(folder).get(name).decode("utf-8")
+            if place.startswith("s3://")
+            else Path(place).read_text(encoding="utf-8")
+        )
         known_networks(text)
     except (OSError, NoSuchObject, UnicodeDecodeError) as error:
         raise BadArguments(f"--known-networks {place}: {error}") from error

@@ -1,8 +1,9 @@
 """Attribution: whose address it was at the time, for both ends of every sum.
 
-A sum's own side is its interface id. The far side is found by the first rule that holds: the book's interval, the records of the hour
-(attested), the last sight (assumed, provisional hours only), an AWS service, a known network, a public address; else none.
-Two claimants at one time: none, and said so. What can't be told here may be told by the other reporter of the connection (connections.py).
+A sum's own side is its interface id. The far side is found by the first rule that holds: the book's interval, the
+records of the hour (attested), the last sight (assumed, provisional hours only), an AWS service, a known network, a
+public address; else none. Two claimants at one time: none, and said so. What can't be told here may be told by the
+other reporter of the connection (connections.py).
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ DIRECT, NAT_INSIDE, NAT_OUTSIDE, HOP = range(4)
 RECEIVER, SENDER, BETWEEN, UNSAID_POSITION = range(4)
 
 CONTESTED_SRC, CONTESTED_DST, UNSURE = 1, 2, 4
-"""Bits of a row's doubts: two claimed the end's address; it can't be excluded that another reporter's record of these bytes is counted too."""
+"""Bits of a row's doubts: two claimed the end's address; it can't be excluded that another reporter's record of these
+bytes is counted too.
+"""
 
 GENEVE_PORT, UDP = 6081, 17
 
@@ -93,7 +96,8 @@ def holders(world: World, vpc: I32, high: U64, low: U64, start: I64, end: I64) -
     how = np.where(who >= 0, INTERVAL, NONE).astype(np.int8)
     _by_prefixes(world, asked, who, how, contested)
     seen = _by_attestation(world, asked)
-    # A secondary address may have moved and come back between two sights: the records of another holder outweigh the book.
+    # A secondary address may have moved and come back between two sights: the records of another holder outweigh
+    # the book.
     moved = secondary & (who >= 0) & (seen.then >= 0) & (seen.then != who)
     contested |= moved | (secondary & (who >= 0) & seen.several_then)
     who[contested], how[contested] = NOBODY, NONE
@@ -113,7 +117,9 @@ def holders(world: World, vpc: I32, high: U64, low: U64, start: I64, end: I64) -
 
 @dataclass
 class _Asked:
-    """What is asked: rows over distinct (scope, address) pairs; start and end as recorded (epoch s), off by up to slack."""
+    """What is asked: rows over distinct (scope, address) pairs; start and end as recorded (epoch s), off by up to
+    slack.
+    """
 
     scope: I32
     high: U64
@@ -124,7 +130,8 @@ class _Asked:
     slack: int
 
     def surely_within(self, rows: I64, since: I64, until: I64) -> Bools:
-        """Whether whoever held the address over [since, until] (epoch ms) is the one recorded, however wrong the clock is.
+        """Whether whoever held the address over [since, until] (epoch ms) is the one recorded, however wrong the
+        clock is.
 
         Start and end may be those of the aggregation interval: when between them packets went is not known.
         """
@@ -150,7 +157,8 @@ def _distinct_pairs(vpc: I32, high: U64, low: U64) -> tuple[I64, I64]:
 
 
 def _by_claims(world: World, asked: _Asked) -> tuple[I32, I32, I32, Bools, Bools]:
-    """The holder by the book's claims; who claims the address around then; who it would be if its last sight still held;
+    """The holder by the book's claims; who claims the address around then; who it would be if its last sight still
+    held;
     contested; and whether the claim is of a secondary address.
 
     Contested: two surely held it, or none surely and two may have.
@@ -205,8 +213,8 @@ def _by_prefixes(world: World, asked: _Asked, who: I32, how: npt.NDArray[np.int8
 class _Seen:
     """Who used the asked address by its own records.
 
-    sure: who held it then, with what the book knows of its life. near: who used it around that time; several where not alone,
-    complete where nothing can be lacking to say so. then: who used it in those very minutes.
+    sure: who held it then, with what the book knows of its life. near: who used it around that time; several where
+    not alone, complete where nothing can be lacking to say so. then: who used it in those very minutes.
     """
 
     sure: I32
@@ -259,8 +267,9 @@ def _by_attestation(world: World, asked: _Asked) -> _Seen:
 
 
 def _attested_lives(world: World, asked: _Asked, begin: I64, stop: I64) -> tuple[I64, I64, Bools]:
-    """From when to when (ms) each attested interface of the asked pairs surely held the address, by its own records and, of a
-    primary address, by the book too; and whether it is its primary one. Rows: the pairs' attestations, one after the other.
+    """From when to when (ms) each attested interface of the asked pairs surely held the address, by its own records
+    and, of a primary address, by the book too; and whether it is its primary one. Rows: the pairs' attestations,
+    one after the other.
     """
     lookup, hints = world.lookup, world.hints
     count = stop - begin
@@ -319,9 +328,10 @@ class Summed(Protocol):
 def attribute(worker: Summed, world: World) -> pa.Table:
     """Sums with both ends attributed, leg, position, roles and evidence; one row is still one sum.
 
-    Columns: source, reporter, position, outward (between the ends: what left the interface), leg, action, protocol, slot, srcport, dstport, the measures, for src_ and dst_: who, state, high, low,
-    how, scope, label (service or network); client_is_src (1, 0, or -1 unknown), roles_by, doubts, duplicate (another flow log was
-    chosen), path (traffic-path on egress, else 0), next_hop, next_hop_type, reject_reason, encryption.
+    Columns: source, reporter, position, outward (between the ends: what left the interface), leg, action, protocol,
+    slot, srcport, dstport, the measures, for src_ and dst_: who, state, high, low, how, scope, label (service or
+    network); client_is_src (1, 0, or -1 unknown), roles_by, doubts, duplicate (another flow log was chosen), path
+    (traffic-path on egress, else 0), next_hop, next_hop_type, reject_reason, encryption.
     """
     lookup, hints = world.lookup, world.hints
     sums = worker.sums
@@ -498,7 +508,8 @@ def _leg_and_position(
     src_public = is_public(ends["src_high"], ends["src_low"])  # type: ignore[arg-type]
     dst_public = is_public(ends["dst_high"], ends["dst_low"])  # type: ignore[arg-type]
     to_the_world = np.where(sends, dst_public, src_public)
-    # Without packet addresses the gateway's inside traffic looks like its own; the other end tells. What is behind it can't be known.
+    # Without packet addresses the gateway's inside traffic looks like its own; the other end tells. What is behind
+    # it can't be known.
     inside_unsaid = nat & own & ~packet_addresses & ~to_the_world
     leg[nat & own] = NAT_OUTSIDE
     leg[inside_unsaid] = NAT_INSIDE
@@ -547,7 +558,9 @@ def _label_far(
     how: npt.NDArray[np.int8],
     label: I32,
 ) -> list[str]:
-    """AWS service, known network and public address, for the ends that nobody is known to have held. Returns the labels' texts."""
+    """AWS service, known network and public address, for the ends that nobody is known to have held. Returns the
+    labels' texts.
+    """
     rest = ask[(found.who < 0) & ~found.contested]
     if not len(rest):
         return []
@@ -576,26 +589,34 @@ def _label_far(
 
 
 def bucket_of(world: World, rows: pa.Table, buckets: int) -> npt.NDArray[np.int64]:
-    """In which bucket the sum is merged: one for both reporters of a pair, by the primary addresses of known holders, else the addresses."""
-    key = np.zeros(rows.num_rows, dtype=np.uint64)
+    """In which bucket the sum is merged: one for both reporters of a pair."""
+    columns = {f"{end}_{n}": rows[f"{end}_{n}"].to_numpy() for end in ("src", "dst") for n in ("who", "high", "low")}
+    return (pair_key(world, columns) % np.uint64(buckets)).astype(np.int64)
+
+
+def pair_key(world: World, rows: Mapping[str, npt.NDArray]) -> U64:
+    """A key of both ends, in either direction: by the primary addresses of known holders, else by the addresses."""
+    size = len(rows["src_who"])
+    key = np.zeros(size, dtype=np.uint64)
     for name in ("src", "dst"):
-        who = rows[f"{name}_who"].to_numpy()
-        high, low = rows[f"{name}_high"].to_numpy().copy(), rows[f"{name}_low"].to_numpy().copy()
+        who = rows[f"{name}_who"]
+        high, low = rows[f"{name}_high"].copy(), rows[f"{name}_low"].copy()
         known = (who >= 0) & (who < len(world.lookup.interfaces))
         if bool(known.any()):
             h, lo = world.lookup.interface_high[who[known]], world.lookup.interface_low[who[known]]
             has = ~is_none(h)
             at = np.flatnonzero(known)[has]
             high[at], low[at] = h[has], lo[has]
-        key ^= mix(np.zeros(rows.num_rows, np.int64), high, low)
-    return (key % np.uint64(buckets)).astype(np.int64)
+        key ^= mix(np.zeros(size, np.int64), high, low)
+    return key
 
 
 def fold_client_ports(world: World, rows: pa.Table) -> pa.Table:
     """Forgets the client's port where roles are known and nothing needs it any more, and adds up what has become equal.
 
-    It is needed where an end could not be told, or may not have been told to the other reporter (the records of the same connection
-    tell it), and where a receiver that logged only in part may have refused what its sender counts as accepted.
+    It is needed where an end could not be told, or may not have been told to the other reporter (the records of the
+    same connection tell it), and where a receiver that logged only in part may have refused what its sender counts
+    as accepted.
     """
     hints = world.hints
     client_is_src = rows["client_is_src"].to_numpy()
@@ -623,7 +644,8 @@ def fold_client_ports(world: World, rows: pa.Table) -> pa.Table:
 
 
 def _told_from_outside(world: World, who: I32, first: I64, last: I64) -> Bools:
-    """Whether the book alone tells by the primary address who the interface was, to whoever recorded it around that time.
+    """Whether the book alone tells by the primary address who the interface was, to whoever recorded it around that
+    time.
 
     True where there is nobody to tell.
     """

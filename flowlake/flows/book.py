@@ -20,7 +20,9 @@ from flowlake.lake.resolve import Entities, resolve
 
 HOUR_MS = 3_600_000
 MARGIN_MS = 900_000
-"""States that ended longer than this before the hour are left out of its book; records may start an interval and a skew before it."""
+"""States that ended longer than this before the hour are left out of its book; records may start an interval and a
+skew before it.
+"""
 
 
 @dataclass(slots=True)
@@ -58,7 +60,8 @@ class Claim:
     """One interface held one address (or prefix) of one VPC, surely over [valid_from, valid_to).
 
     exact_end: the end is that of an event, not the last sight. open: no end is known (the last sight is valid_to).
-    gone_by: when it is known to have ended; between valid_to and then it may have ended unseen. Null where it may still hold.
+    gone_by: when it is known to have ended; between valid_to and then it may have ended unseen. Null where it may
+    still hold.
     """
 
     vpc_id: str
@@ -127,7 +130,8 @@ class Book:
 def build(rows: Iterable[Row], hour_starts: int, until: int = OPEN, margin_ms: int = MARGIN_MS) -> Book:
     """The book of the hour that starts at hour_starts (epoch seconds), from the observations up to until (ms).
 
-    Rows may come in any order and repeated; the book is the same. Rows of other hours are ignored where they say nothing of this one.
+    Rows may come in any order and repeated; the book is the same. Rows of other hours are ignored where they say
+    nothing of this one.
     """
     ends = (hour_starts * 1000) + HOUR_MS
     gathered = gather(rows, until)
@@ -148,7 +152,7 @@ def build(rows: Iterable[Row], hour_starts: int, until: int = OPEN, margin_ms: i
 
 
 def _end_with_instances(timelines: Timelines) -> None:
-    """Ends first interfaces that go with their instance when it is known to be terminated: no event tells of their end."""
+    """Ends first interfaces that go with their instance when it is known to be terminated: no event says so."""
     instances = timelines.get("instance", {})
     for line in timelines.get("interface", {}).values():
         instance = _first_of(line, instances)
@@ -174,9 +178,22 @@ def _digest(book: Book) -> str:
             sorted(s.interface_tags.items()) if s.interface_tags else s.interface_tags,
         )
         meaning = (
-            s.interface_id, s.valid_from, min(s.valid_to, hour_ends), s.vpc_id, s.subnet_id, s.account_name, s.type, s.name, s.arns, s.shared, s.security_group_ids,
-            s.listens_on, tags, own_tags, s.az_id,
-        )  # fmt: skip
+            s.interface_id,
+            s.valid_from,
+            min(s.valid_to, hour_ends),
+            s.vpc_id,
+            s.subnet_id,
+            s.account_name,
+            s.type,
+            s.name,
+            s.arns,
+            s.shared,
+            s.security_group_ids,
+            s.listens_on,
+            tags,
+            own_tags,
+            s.az_id,
+        )
         digest.update(repr(meaning).encode())
     for c in book.claims:
         # What is sure beyond the hour means the same however long it was seen to hold after it.
@@ -232,17 +249,42 @@ def _resources(timelines: Timelines, begins: int) -> Iterator[ResourceState]:
             if state.valid_to >= begins and state.valid_to > state.valid_from:
                 said = state.attributes
                 yield ResourceState(
-                    entity_id, kinds.get(entity_id), said.get("account_id"), said.get("region"), state.valid_from, state.valid_to,
-                    state.last_seen, state.from_source, state.to_source, said.get("tags", {}),
-                )  # fmt: skip
+                    entity_id,
+                    kinds.get(entity_id),
+                    said.get("account_id"),
+                    said.get("region"),
+                    state.valid_from,
+                    state.valid_to,
+                    state.last_seen,
+                    state.from_source,
+                    state.to_source,
+                    said.get("tags", {}),
+                )
 
 
 # --- states ----------------------------------------------------------------------------------------------------------
 
 _RESOLVER_KINDS = (
-    "instance", "load_balancer", "target_group", "db_instance", "db_cluster", "db_proxy", "cache", "function", "ecs_service", "ecs_task", "eks_cluster",
-    "file_system", "search_domain", "warehouse", "kafka_cluster", "vpc_endpoint", "nat_gateway", "transit_gateway_attachment", "security_group",
-)  # fmt: skip
+    "instance",
+    "load_balancer",
+    "target_group",
+    "db_instance",
+    "db_cluster",
+    "db_proxy",
+    "cache",
+    "function",
+    "ecs_service",
+    "ecs_task",
+    "eks_cluster",
+    "file_system",
+    "search_domain",
+    "warehouse",
+    "kafka_cluster",
+    "vpc_endpoint",
+    "nat_gateway",
+    "transit_gateway_attachment",
+    "security_group",
+)
 
 
 def _states(timelines: Timelines, begins: int, ends: int) -> Iterator[InterfaceState]:
@@ -294,17 +336,31 @@ def _joined(states: Iterable[InterfaceState]) -> list[InterfaceState]:
 Epoch = tuple[int, int, Entities]
 Place = tuple[str | None, str | None]
 
-_BY_ID = frozenset({
-    "instance", "ecs_task", "nat_gateway", "vpc_endpoint", "file_system", "kafka_cluster", "target_group", "transit_gateway_attachment", "eks_cluster", "search_domain",
-    "security_group",
-})  # fmt: skip
-"""Kinds that name the interfaces they serve by ids that are never reused: whenever they come and go, the answer is the same. The other kinds are
-found by subnets, groups and names, so that it matters which of them were there at the time."""
+_BY_ID = frozenset(
+    {
+        "instance",
+        "ecs_task",
+        "nat_gateway",
+        "vpc_endpoint",
+        "file_system",
+        "kafka_cluster",
+        "target_group",
+        "transit_gateway_attachment",
+        "eks_cluster",
+        "search_domain",
+        "security_group",
+    }
+)
+"""Kinds that name the interfaces they serve by ids that are never reused: whenever they come and go, the answer is the
+same. The other kinds are found by subnets, groups and names, so that it matters which of them were there at the
+time.
+"""
 
 
 class _Epochs:
-    """For each account and region the stretches of time in which no resource that is found by more than an id came, changed or went, with
-    the index of its resources."""
+    """For each account and region the stretches of time in which no resource that is found by more than an id came,
+    changed or went, with the index of its resources.
+    """
 
     MOST = 60
 
@@ -439,7 +495,9 @@ def _primary_of(line: Timeline) -> str | None:
 
 
 def _first_of(line: Timeline, instances: Mapping[str, Timeline]) -> Timeline | None:
-    """The instance whose first interface this is, which it can't lose while it lives: that with the same primary address."""
+    """The instance whose first interface this is, which it can't lose while it lives: that with the same primary
+    address.
+    """
     for state in reversed(line.states):
         instance = instances.get(state.attributes.get("instance_id") or "")
         if instance is not None:
@@ -466,10 +524,11 @@ def _claims_of(line: Timeline, vpc_id: str, instance: Timeline | None) -> Iterat
 
 
 def _further_claims(line: Timeline, vpc_id: str, primary: str | None) -> Iterator[Told]:
-    """Secondary addresses and prefixes: from the sight that first tells of each to the last that does, or to the event that takes it away.
+    """Secondary addresses and prefixes: from the sight that first tells of each to the last that does, or to the event
+    that takes it away.
 
-    Neither the interface's deletion nor a sight that tells no addresses says that it still held them; and one that was just added was not
-    there before.
+    Neither the interface's deletion nor a sight that tells no addresses says that it still held them; and one that
+    was just added was not there before.
     """
     held: dict[str, tuple[str, list[int]]] = {}
 
@@ -500,10 +559,11 @@ def _further_claims(line: Timeline, vpc_id: str, primary: str | None) -> Iterato
 
 
 def _cut_secondary(told: list[Told]) -> list[Claim]:
-    """Between two sights of a secondary address's holder another was seen with it: then nothing is known between the nearest sights.
+    """Between two sights of a secondary address's holder another was seen with it: then nothing is known between the
+    nearest sights.
 
-    A primary address is its interface's for life: the other's sight does not cut it (both claim it, and neither is believed).
-    An open claim also ends where another is seen to hold the address afterwards.
+    A primary address is its interface's for life: the other's sight does not cut it (both claim it, and neither is
+    believed). An open claim also ends where another is seen to hold the address afterwards.
     """
     by_address: dict[tuple[str, str], list[Told]] = {}
     for one in told:

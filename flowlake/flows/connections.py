@@ -1,7 +1,8 @@
 """An end that could not be told by its address, told by the other reporter of the same connection.
 
-Around a change of hands the clock decides nothing: a record's times may be off by a minute. But where both ends log, each connection is
-recorded twice, and the other record names its own interface. Addresses, ports and protocol of both records are the same.
+Around a change of hands the clock decides nothing: a record's times may be off by a minute. But where both ends
+log, each connection is recorded twice, and the other record names its own interface. Addresses, ports and protocol
+of both records are the same.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from flowlake.flows.attribute import ATTESTED, CONTESTED_DST, CONTESTED_SRC, NONE, RECEIVER, SENDER, World
+from flowlake.flows.attribute import ATTESTED, CONTESTED_DST, CONTESTED_SRC, NONE, RECEIVER, SENDER, World, pair_key
 from flowlake.flows.lookup import NOBODY, mix
 from flowlake.flows.roles import has_ports
 
@@ -23,7 +24,8 @@ Rows = Mapping[str, npt.NDArray]
 
 
 def tell_by_connections(rows: Rows, world: World) -> Rows:
-    """Rows with the ends filled in that another interface's own record of the same connection names: exactly one, in the VPC asked for.
+    """Rows with the ends filled in that another interface's own record of the same connection names: exactly one, in
+    the VPC asked for.
 
     All rows of a pair of addresses are here. An end told so is ATTESTED.
     """
@@ -40,7 +42,7 @@ def tell_by_connections(rows: Rows, world: World) -> Rows:
         end: np.flatnonzero(ports & (rows["position"] == place) & (rows[f"{end}_who"] >= 0))
         for end, place in (("src", SENDER), ("dst", RECEIVER))
     }
-    known = np.concatenate([_key(rows, end, at) for end, at in own.items()])
+    known = np.concatenate([_key(rows, world, end, at) for end, at in own.items()])
     order = np.argsort(known, kind="stable")
     known = known[order]
     row = np.concatenate(list(own.values()))[order]
@@ -66,19 +68,27 @@ def tell_by_connections(rows: Rows, world: World) -> Rows:
     return filled
 
 
-def _key(rows: Rows, end: str, at: I64) -> npt.NDArray[np.uint64]:
-    """A key of the connection as seen from one of its ends."""
+def _key(rows: Rows, world: World, end: str, at: I64) -> npt.NDArray[np.uint64]:
+    """A key of the connection as seen from one of its ends.
+
+    The pair's own key is part of it: two records whose ends made them lie in different buckets meet by chance or not at all.
+    """
     far = "dst" if end == "src" else "src"
     ports = rows[f"{end}port"][at].astype(np.int64) << 24 | rows[f"{far}port"][at].astype(np.int64) << 8
     near = mix(ports | rows["protocol"][at].astype(np.int64), rows[f"{end}_high"][at], rows[f"{end}_low"][at])
-    return near ^ mix(np.zeros(len(at), np.int64), rows[f"{far}_high"][at], rows[f"{far}_low"][at], salt=9)
+    pair = pair_key(world, {f"{e}_{n}": rows[f"{e}_{n}"][at] for e in ("src", "dst") for n in ("who", "high", "low")})
+    return mix(
+        near.astype(np.int64), pair, mix(np.zeros(len(at), np.int64), rows[f"{far}_high"][at], rows[f"{far}_low"][at])
+    )
 
 
 def _named(
     rows: Rows, world: World, end: str, at: I64, known: npt.NDArray, row: I64, holder: npt.NDArray
 ) -> npt.NDArray[np.int32]:
-    """For each asked row the one interface whose own record of the connection lies near it in time; NOBODY where none or several do."""
-    keys = _key(rows, end, at)
+    """For each asked row the one interface whose own record of the connection lies near it in time; NOBODY where none
+    or several do.
+    """
+    keys = _key(rows, world, end, at)
     begin, stop = np.searchsorted(known, keys, "left"), np.searchsorted(known, keys, "right")
     who = np.full(len(at), NOBODY, dtype=np.int32)
     several = np.zeros(len(at), dtype=np.bool_)

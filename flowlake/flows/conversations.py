@@ -1,9 +1,10 @@
-"""Conversations: one reporter chosen for each pair and direction, every byte once a leg, then one row a conversation and window.
+"""Conversations: one reporter chosen for each pair and direction, every byte once a leg, then one row a conversation
+and window.
 
-All rows of a pair of addresses, from both reporters and all objects, lie in one bucket. What is decided here:
-the receiving interface's records count where its flow log covered the hour, else the sender's, else those of the nearest hop; the other
-reporter's are evidence. What the sender logs as REJECT never arrived and counts as REJECT; what the sender counts as accepted and the receiver
-refused is one attempt, rejected.
+All rows of a pair of addresses, from both reporters and all objects, lie in one bucket. What is decided here: the
+receiving interface's records count where its flow log covered the hour, else the sender's, else those of the
+nearest hop; the other reporter's are evidence. What the sender logs as REJECT never arrived and counts as REJECT;
+what the sender counts as accepted and the receiver refused is one attempt, rejected.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ MARGIN_SECONDS = 660
 """The longest aggregation interval and a minute: how far apart two reporters' records of the same bytes may begin."""
 
 COUNTED, OTHER_REPORTER, ON_HOP, OUTSIDE, DUPLICATE = range(5)
-"""What becomes of a row's bytes. Totals take COUNTED; ON_HOP and OUTSIDE are published on legs of their own; the rest is evidence or set aside."""
+"""What becomes of a row's bytes. Totals take COUNTED; ON_HOP and OUTSIDE are published on legs of their own; the rest
+is evidence or set aside.
+"""
 
 FATES = ("counted", "other_reporter", "hop", "nat_outside", "duplicate")
 
@@ -96,9 +99,11 @@ def choose(rows: Mapping[str, npt.NDArray], world: World) -> Chosen:
 
 
 def _penalties(rows: Mapping[str, npt.NDArray], end: str, world: World) -> tuple[npt.NDArray, npt.NDArray]:
-    """Least and greatest penalty of who may be at the end: the same where it is known, NOT_LOGGED where nobody there reports.
+    """Least and greatest penalty of who may be at the end: the same where it is known, NOT_LOGGED where nobody there
+    reports.
 
-    Where the end could not be told, all interfaces that used its address around that time, by their own records, may be it.
+    Where the end could not be told, all interfaces that used its address around that time, by their own records,
+    may be it.
     """
     hints = world.hints
     who = rows[f"{end}_who"]
@@ -140,7 +145,8 @@ def _receiver_first(
     high_dst: npt.NDArray,
     doubts: npt.NDArray[np.int8],
 ) -> Bools:
-    """Whether the receiver's records count: it lacks no more than the sender's. Where both lost records, the one that holds more bytes.
+    """Whether the receiver's records count: it lacks no more than the sender's. Where both lost records, the one that
+    holds more bytes.
 
     Where an end could be one of several and they differ, it can't be told: the row counts and says so.
     """
@@ -173,7 +179,9 @@ def _receiver_first(
 
 
 def _nearest(rows: Mapping[str, npt.NDArray], between: Bools, world: World) -> Bools:
-    """Of hops that alone report a pair, the one nearest to the receiver: in its VPC, then in the sender's; for the whole hour."""
+    """Of hops that alone report a pair, the one nearest to the receiver: in its VPC, then in the sender's; for the
+    whole hour.
+    """
     hints = world.hints
     at = np.flatnonzero(between & ~rows["duplicate"])
     chosen = np.zeros(len(between), dtype=np.bool_)
@@ -212,7 +220,9 @@ def _vpc_of_interface(interface_vpc: npt.NDArray, who: npt.NDArray) -> npt.NDArr
 
 
 def _refused_on_arrival(rows: Mapping[str, npt.NDArray], fate: npt.NDArray, action: npt.NDArray) -> npt.NDArray:
-    """Sender's accepted rows count as REJECT where the receiver, whose records are only evidence, refused that very connection."""
+    """Sender's accepted rows count as REJECT where the receiver, whose records are only evidence, refused that very
+    connection.
+    """
     refused = np.flatnonzero((fate == OTHER_REPORTER) & (rows["position"] == RECEIVER) & (action == REJECT))
     if not len(refused):
         return action
@@ -274,7 +284,9 @@ class Endpoints:
     scope: npt.NDArray
     label: npt.NDArray
     how: npt.NDArray
-    """How strongly each is known in its pair at best: an end known by its own record in one direction is so in the other."""
+    """How strongly each is known in its pair at best: an end known by its own record in one direction is so in the
+    other.
+    """
 
 
 def _distinct(parts: Sequence[npt.NDArray]) -> tuple[I64, I64]:
@@ -291,9 +303,11 @@ def _distinct(parts: Sequence[npt.NDArray]) -> tuple[I64, I64]:
 
 
 def _with_best_how(ends: Sequence[npt.NDArray], how: npt.NDArray) -> tuple[I64, I64]:
-    """First row and number of each distinct end, as strongly known as in any row of the same pair; how becomes that of each row.
+    """First row and number of each distinct end, as strongly known as in any row of the same pair; how becomes that of
+    each row.
 
-    ends: the client of each row, then the server of each row. Other pairs play no part: which of them lie in one bucket is chance.
+    ends: the client of each row, then the server of each row. Other pairs play no part: which of them lie in one
+    bucket is chance.
     """
     _, end = _distinct(ends)
     size = len(end) // 2
@@ -339,7 +353,8 @@ def group(
     endpoints = Endpoints(who, state, high, low, scope, label, how[first_end].astype(np.int8))
     ports = has_ports(r["protocol"])
     server_port = np.where(ports, np.where(up, r["dstport"], r["srcport"]), -1).astype(np.int64)
-    # Evidence tells of the leg that counts: what a hop or a gateway's inside saw belongs to the client's own conversation.
+    # Evidence tells of the leg that counts: what a hop or a gateway's inside saw belongs to the client's own
+    # conversation.
     key_leg = np.where(evidence & (leg != NAT_OUTSIDE), DIRECT, leg)
     natted = _behind_nat(client, server, leg, r["position"]) | (
         _routed_to_nat(client, server, endpoints, router) & ~_path_recorded(client, server, r["path"], up)
@@ -415,13 +430,17 @@ def group(
 
 
 def _path_recorded(client: I64, server: I64, path: npt.NDArray, up: Bools) -> Bools:
-    """Whether some record of the pair names the way out itself: all codes but 1, which a NAT gateway in the VPC has too."""
+    """Whether some record of the pair names the way out itself: all codes but 1, which a NAT gateway in the VPC has
+    too.
+    """
     pair = client.astype(np.int64) << 32 | server
     return np.isin(pair, np.unique(pair[up & (path > 1)]))
 
 
 def _routed_to_nat(client: I64, server: I64, endpoints: Endpoints, router: Router) -> Bools:
-    """Whether the routes of the client's subnet lead to a NAT gateway for the server's address. Looks at each pair of ends once."""
+    """Whether the routes of the client's subnet lead to a NAT gateway for the server's address. Looks at each pair of
+    ends once.
+    """
     outside = (endpoints.who < 0) & is_public(endpoints.high, endpoints.low)
     asked = np.flatnonzero(outside[server] & (endpoints.who[client] >= 0))
     answer = np.zeros(len(client), dtype=np.bool_)
@@ -440,14 +459,18 @@ def _routed_to_nat(client: I64, server: I64, endpoints: Endpoints, router: Route
 
 
 def _behind_nat(client: I64, server: I64, leg: npt.NDArray, position: npt.NDArray) -> Bools:
-    """Whether a NAT gateway's inside saw the same pair of ends in this hour: then the pair's own records are nat_inside too."""
+    """Whether a NAT gateway's inside saw the same pair of ends in this hour: then the pair's own records are
+    nat_inside too.
+    """
     pair = client.astype(np.int64) << 32 | server
     seen = np.unique(pair[(leg == NAT_INSIDE) & (position == BETWEEN)])
     return np.isin(pair, seen)
 
 
 def _by_pair(pair: I64, reporter: npt.NDArray, asked: I64) -> I64:
-    """For each asked pair of ends the interface between them that saw it (one of them, always the same); -1 where none did."""
+    """For each asked pair of ends the interface between them that saw it (one of them, always the same); -1 where none
+    did.
+    """
     if not len(pair):
         return np.full(len(asked), NOBODY, dtype=np.int64)
     distinct, of = np.unique(pair, return_inverse=True)

@@ -13,7 +13,9 @@ from flowlake.lake.store import ObjectStore
 
 FIRST_RUN_AFTER = timedelta(minutes=15)
 HORIZON = timedelta(hours=24)
-"""How long after its end a final hour is still made again for raw objects that arrive late; later ones stay out, and are told."""
+"""How long after its end a final hour is still made again for raw objects that arrive late; later ones stay out, and
+are told.
+"""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,9 @@ def newest(now: datetime) -> Hour:
 
 
 def due(store: ObjectStore, raw_store: ObjectStore, raw_prefix: str, now: datetime, back: int) -> Iterator[Due]:
-    """Of the last hours, oldest first, those never made that have objects, those still provisional, and those with objects their run did not read."""
+    """Of the last hours, oldest first, those never made that have objects, those still provisional, and those with
+    objects their run did not read.
+    """
     last = newest(now)
     for hour in (last.plus(i - back + 1) for i in range(back)):
         pointer = current(store, hour)
@@ -57,5 +61,7 @@ def too_late(store: ObjectStore, raw_store: ObjectStore, raw_prefix: str, now: d
         if pointer is not None and pointer.state != PROVISIONAL:
             read = {(o.key, o.etag) for o in read_manifest(store, pointer).run.objects}
             limit = hour.plus(1).moment + HORIZON
-            strays += sum((o.key, o.etag) not in read and o.modified > limit for o in raw_objects(raw_store, raw_prefix, hour))
+            strays += sum(
+                (o.key, o.etag) not in read and o.modified > limit for o in raw_objects(raw_store, raw_prefix, hour)
+            )
     return strays

@@ -1,7 +1,9 @@
-"""What the records of an hour tell beside their bytes: which interface used which address when, who listens, who reported all.
+"""What the records of an hour tell beside their bytes: which interface used which address when, who listens, who
+reported all.
 
-Each worker draws evidence from its own summary; the driver merges it (it grows with interfaces and listeners, not with records) and sends
-back hints: the attested holders of addresses, the chosen flow log of each interface, and how complete each reporter was.
+Each worker draws evidence from its own summary; the driver merges it (it grows with interfaces and listeners, not
+with records) and sends back hints: the attested holders of addresses, the chosen flow log of each interface, and
+how complete each reporter was.
 """
 
 from __future__ import annotations
@@ -41,8 +43,10 @@ PUBLIC_SCOPE = -2
 """Scope of addresses that mean the same from every VPC."""
 
 NO_ACCEPTS, SKIPPED, REJECTED, NOT_ALL, GAPS = 16, 8, 4, 2, 1
-"""What a reporter lacks for 'its flow log covered the hour'; added up, the least is the most complete. Zero is complete.
-NO_ACCEPTS: it logs refusals only, so its silence says nothing of accepted traffic."""
+"""What a reporter lacks for 'its flow log covered the hour'; added up, the least is the most complete. Zero is
+complete.
+NO_ACCEPTS: it logs refusals only, so its silence says nothing of accepted traffic.
+"""
 
 NOT_LOGGED = 255
 
@@ -65,8 +69,9 @@ class Worker:
 def examine(summary: Summary, lookup: Lookup) -> Worker:
     """Settles each sum's direction, and whether its own side is the interface itself or traffic it forwards.
 
-    direction is the record's flow-direction; else by the interface's primary address in the book; else by its other addresses there (IPv6
-    shows itself, where IPv4 shows the primary); else by the one address that all of the interface's sums have in common; else it stays unsaid.
+    direction is the record's flow-direction; else by the interface's primary address in the book; else by its other
+    addresses there (IPv6 shows itself, where IPv4 shows the primary); else by the one address that all of the
+    interface's sums have in common; else it stays unsaid.
     """
     sums = summary.sums()
     high, low = summary.addresses.high, summary.addresses.low
@@ -145,7 +150,9 @@ def _by_common_address(interface: npt.NDArray, src: npt.NDArray, dst: npt.NDArra
 def _forwards(
     summary: Summary, lookup: Lookup, names: Sequence[str | None], interface: I32, col: Mapping[str, npt.NDArray]
 ) -> npt.NDArray[np.int8]:
-    """How each interface (by the summary's code) forwards: by the book, by its name (a regional NAT gateway), by v11's interface-type."""
+    """How each interface (by the summary's code) forwards: by the book, by its name (a regional NAT gateway), by v11's
+    interface-type.
+    """
     result = np.zeros(len(names), dtype=np.int8)
     known = interface >= 0
     if len(lookup.forwards):
@@ -172,10 +179,12 @@ def _own(
     local: I64,
     local_pkt: I64,
 ) -> Bools:
-    """Whether the sum's own side is the interface itself (its primary or a secondary address) and not traffic it passes on.
+    """Whether the sum's own side is the interface itself (its primary or a secondary address) and not traffic it
+    passes on.
 
-    Where the packet's address differs from the interface's, it is a secondary address unless the interface forwards, as its kind says; or
-    the address can't be the interface's, as it lies in none of its VPC's ranges (a NAT instance, a router, an overlay's pods).
+    Where the packet's address differs from the interface's, it is a secondary address unless the interface
+    forwards, as its kind says; or the address can't be the interface's, as it lies in none of its VPC's ranges (a
+    NAT instance, a router, an overlay's pods).
     """
     own = (local == local_pkt) | (forwards[code] == 0)
     asked = np.flatnonzero(own & (local != local_pkt))
@@ -198,7 +207,8 @@ def _inside_of_regional(
 ) -> Bools:
     """Whether a regional NAT gateway saw it inside: what comes from or goes to a private address is never its own.
 
-    It has no address in the VPC to show there, so that its records of the inside may show the true far end as a zonal one's pkt-* do.
+    It has no address in the VPC to show there, so that its records of the inside may show the true far end as a
+    zonal one's pkt-* do.
     """
     regional = np.array([name is not None and name.startswith("nat-") for name in names], dtype=np.bool_)
     inside = regional[code]
@@ -216,7 +226,8 @@ def evidence_of(worker: Worker, lookup: Lookup) -> dict[str, pa.Table]:
     names = pa.array([None if name is None else str(name) for name in summary.interfaces.list()], pa.string())
     col = {name: sums[name].to_numpy() for name in ("source", "interface", "action", "records", "first", "last")}
     masks = minutes_masks(col["first"], col["last"], summary.hour.starts)
-    # Where the inventory does not know an interface that shows two addresses, which of them is its own is not known either.
+    # Where the inventory does not know an interface that shows two addresses, which of them is its own is not known
+    # either.
     interface = col["interface"]
     sure = (worker.local == worker.local_pkt) | (worker.interface[interface] >= 0)
     own = worker.own & (interface != NULL)
@@ -243,7 +254,9 @@ def _distinct(keys: I64) -> tuple[I64, I64]:
 
 
 def _lines(summary: Summary, col: Mapping[str, npt.NDArray], masks: U64, names: pa.Array) -> pa.Table:
-    """One row an interface of a flow log: its records, NODATA and SKIPDATA lines, minutes in which it reported, actions."""
+    """One row an interface of a flow log: its records, NODATA and SKIPDATA lines, minutes in which it reported,
+    actions.
+    """
     keys, row = _distinct(
         np.concatenate(
             [
@@ -327,7 +340,9 @@ def _attested(
 
 
 def _listeners(worker: Worker, names: pa.Array) -> pa.Table:
-    """Who answered a SYN: by the interface that saw it, address, port and protocol. Public addresses stand for themselves."""
+    """Who answered a SYN: by the interface that saw it, address, port and protocol. Public addresses stand for
+    themselves.
+    """
     sums = worker.sums
     answered = np.flatnonzero(sums["answered"].to_numpy() == 1)
     interface, server, port = (
@@ -355,7 +370,8 @@ class Hints:
     """What all records of the hour together tell each worker.
 
     Interfaces and VPCs that the book does not know follow those of the book in the code spaces. penalty: what each
-    interface's reporting lacks (NOT_LOGGED where it reported nothing). chosen: for interfaces with several flow logs the one that counts, by action.
+    interface's reporting lacks (NOT_LOGGED where it reported nothing). chosen: for interfaces with several flow
+    logs the one that counts, by action.
     """
 
     interfaces: Names
@@ -461,8 +477,9 @@ def hints(
 ) -> Hints:
     """What the evidence means for every worker.
 
-    flow_logs: what the inventory says of them. lives: first and last moment (ms) at which an interface is known to have existed.
-    previous: penalties of the hour before by interface id, for handovers; null where that hour was not published.
+    flow_logs: what the inventory says of them. lives: first and last moment (ms) at which an interface is known to
+    have existed. previous: penalties of the hour before by interface id, for handovers; null where that hour was
+    not published.
     """
     ids: set[str] = set()
     if evidence.lines.num_rows:
@@ -599,7 +616,7 @@ def _interval_minutes(source: Source, row: dict, flow_logs: Mapping[str, FlowLog
 
 
 def _has_gap(mask: int, interval: int, life: tuple[int, int], hour_starts: int) -> bool:
-    """Whether the interface said nothing, not even NODATA, for longer than two intervals of the hour it lived through."""
+    """Whether the interface said nothing, not even NODATA, for over two intervals of the hour it lived through."""
     born = max(0, (life[0] // 1000 - hour_starts) // 60 + 1)
     gone = min(60, (life[1] // 1000 - hour_starts) // 60)
     run = 0
@@ -641,7 +658,9 @@ def _attest(found: Hints, lookup: Lookup, evidence: Evidence) -> None:
 
 
 def listener_scope(vpc: npt.NDArray, public: Bools, port: npt.NDArray) -> I64:
-    """The scope under which a listener is kept: the VPC its address lies in (or all, for public addresses) with the port."""
+    """The scope under which a listener is kept: the VPC its address lies in (or all, for public addresses) with the
+    port.
+    """
     return np.where(public, PUBLIC_SCOPE, vpc).astype(np.int64) * 65536 + port.astype(np.int64)
 
 

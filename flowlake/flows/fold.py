@@ -4,10 +4,10 @@ A timeline is the list of an entity's states in order of time. A state is a stre
 the known attributes do not change. Event time counts, not arrival: the order in which rows come does not matter, and
 a row that comes twice changes nothing. Times are epoch milliseconds (UTC).
 
-What ends a state: the entity's deletion (an event), its absence from a complete sweep that began after it was
-first seen or from an answer that asked for it, or a change (a new state follows). An interface's VPC, subnet, owner and
-primary address never change, so they are known for the whole life of the interface as soon as one observation says them.
-Tags, groups and attachments hold from the sight that says them; an attachment's own time sharpens its start.
+What ends a state: the entity's deletion (an event), its absence from a complete sweep that began after it was first
+seen or from an answer that asked for it, or a change (a new state follows). An interface's VPC, subnet, owner and
+primary address never change, so they are known for the whole life of the interface as soon as one observation says
+them. Tags, groups and attachments hold from the sight that says them; an attachment's own time sharpens its start.
 """
 
 from __future__ import annotations
@@ -26,24 +26,46 @@ OPEN = 1 << 62
 """valid_to of a state whose end is not known."""
 
 ATTACHED, RELEASED = "attached", "released"
-"""Sights of an interface that other rows imply: it was attached so at the attachment's own time; its attachment or its instance ended."""
+"""Sights of an interface that other rows imply: it was attached so at the attachment's own time; its attachment or its
+instance ended.
+"""
 
 _ORDER = {PRESENT: 0, PARTIAL: 1, ATTACHED: 2, RELEASED: 3, ABSENT: 4}
 """Creation, change and deletion may carry the same second: then in this order."""
 
 # What a row says about itself and not about the entity.
 _ENVELOPE = frozenset(
-    {"observed_at", "recorded_at", "source", "source_name", "source_id", "state", "kind", "entity_id", "sweep_started_at"}
-)  # fmt: skip
+    {
+        "observed_at",
+        "recorded_at",
+        "source",
+        "source_name",
+        "source_id",
+        "state",
+        "kind",
+        "entity_id",
+        "sweep_started_at",
+    }
+)
 
 # What a partial row says was added or taken away.
 _CHANGES = ("addresses_added", "addresses_removed", "tags_removed")
 
 # Values that many rows have in common: kept once.
 _COMMON = (
-    "account_id", "region", "vpc_id", "subnet_id", "availability_zone", "az_id", "interface_type", "requester_id", "instance_owner_id",
-    "description", "detail", "attached_at",
-)  # fmt: skip
+    "account_id",
+    "region",
+    "vpc_id",
+    "subnet_id",
+    "availability_zone",
+    "az_id",
+    "interface_type",
+    "requester_id",
+    "instance_owner_id",
+    "description",
+    "detail",
+    "attached_at",
+)
 
 # Of an interface: true for its whole life.
 LIFELONG = (
@@ -70,7 +92,9 @@ def millis(text: str) -> int:
 
 
 class Sight(NamedTuple):
-    """One observation of an entity: when, by what, in which state, and what it says. In the order in which sights of a moment count."""
+    """One observation of an entity: when, by what, in which state, and what it says. In the order in which sights of a
+    moment count.
+    """
 
     at: int
     order: int
@@ -83,7 +107,9 @@ class Sight(NamedTuple):
 
 @dataclass(slots=True)
 class State:
-    """One stretch [valid_from, valid_to) of an entity; last_seen is its last sight, to_source null where no end is known."""
+    """One stretch [valid_from, valid_to) of an entity; last_seen is its last sight, to_source null where no end is
+    known.
+    """
 
     valid_from: int
     valid_to: int
@@ -97,7 +123,9 @@ ALL, SOME, ADDED, REMOVED = "all", "some", "added", "removed"
 
 
 class Listing(NamedTuple):
-    """Addresses and prefixes that one sight tells of an interface: all it has, some it has, or what was just added or taken away."""
+    """Addresses and prefixes that one sight tells of an interface: all it has, some it has, or what was just added or
+    taken away.
+    """
 
     at: int
     how: str
@@ -109,8 +137,8 @@ class Listing(NamedTuple):
 class Timeline:
     """An entity's states, oldest first; sights are all moments at which it was seen to exist.
 
-    Of an interface that ever had more than one address, listings say which it had when. Of an instance, up are the moments
-    at which it surely had its first interface: all sights but those while it shut down.
+    Of an interface that ever had more than one address, listings say which it had when. Of an instance, up are the
+    moments at which it surely had its first interface: all sights but those while it shut down.
     """
 
     kind: str
@@ -166,8 +194,8 @@ class Gathered:
 def fold(rows: Iterable[Row], until: int = OPEN) -> Timelines:
     """Timelines by kind and entity id, from observations seen up to until (by their own time).
 
-    Whatever says tags also gives a timeline of kind tags, under the key of what is tagged (tag_key), so that one timeline holds all
-    that is known of them.
+    Whatever says tags also gives a timeline of kind tags, under the key of what is tagged (tag_key), so that one
+    timeline holds all that is known of them.
     """
     return timelines_of(gather(rows, until))
 
@@ -236,14 +264,17 @@ _IN_ORDER = itemgetter(0, 1, 2, 3)
 
 @lru_cache(maxsize=1 << 16)
 def tag_key(entity_id: str) -> str:
-    """Under which name an entity's tags are kept: the id that observations use for what an ARN names, else the ARN or id as it is."""
+    """Under which name an entity's tags are kept: the id that observations use for what an ARN names, else the ARN or
+    id as it is.
+    """
     return entity_id_of(entity_id) if entity_id.startswith("arn:") else entity_id
 
 
 def _add_tag_sights(sights: Sights) -> None:
     """Beside each sight that says tags one of kind tags.
 
-    Interfaces of which every row is a whole sight with its tags, and nothing else speaks of their tags, need none: their own states say it.
+    Interfaces of which every row is a whole sight with its tags, and nothing else speaks of their tags, need none:
+    their own states say it.
     """
     of_tags = sights.setdefault("tags", {})
     for kind, entities in sights.items():
@@ -269,7 +300,9 @@ def _of_its_tags(sight: Sight) -> Sight:
 
 
 def _add_released(sights: Sights) -> None:
-    """Beside the end of an attachment or an instance a sight of each interface that was ever said to have it: no longer."""
+    """Beside the end of an attachment or an instance a sight of each interface that was ever said to have it: no
+    longer.
+    """
     ended: dict[str, list[Sight]] = {}
     for kind in ("attachment", "instance"):
         for entity_id, seen in sights.get(kind, {}).items():
@@ -313,7 +346,7 @@ def _is_answer(sight: Sight) -> bool:
 
 
 def _tells_the_end(sight: Sight) -> bool:
-    """Whether the sight is of the event that ended the entity; an answer that did not find it came at some time after."""
+    """Whether the sight is of the event that ended the entity; an answer that missed it came some time after."""
     return sight.source == EVENT and not _is_answer(sight)
 
 
@@ -451,7 +484,9 @@ def _list(line: Timeline, sight: Sight) -> None:
 
 
 def _absences(line: Timeline, seen: list[Sight], sweeps: Sequence[Sweep], missed: list[int]) -> None:
-    """Ends what a complete sweep, or an answer that asked for it, did not find: if it was first seen before that began and not seen since."""
+    """Ends what a complete sweep, or an answer that asked for it, did not find: if it was first seen before that began
+    and not seen since.
+    """
     if line.ended_at != OPEN or not line.sights:
         return
     last = line.sights[-1]

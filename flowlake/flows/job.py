@@ -1,7 +1,7 @@
 """The job of one hour: raw objects and observations in, an audited and published hour out.
 
-Spark distributes the three steps of flowlake.flows.steps; everything else is small and happens on the driver, whose memory grows with
-interfaces and listeners and not with records.
+Spark distributes the three steps of flowlake.flows.steps; everything else is small and happens on the driver, whose
+memory grows with interfaces and listeners and not with records.
 """
 
 from __future__ import annotations
@@ -79,7 +79,9 @@ class Options:
 
 @dataclass
 class Result:
-    """What became of an hour. published is null where there was nothing to do; unchanged where a rerun would have made the same."""
+    """What became of an hour. published is null where there was nothing to do; unchanged where a rerun would have made
+    the same.
+    """
 
     hour: Hour
     published: Published | None
@@ -113,9 +115,11 @@ def enrich_hour(
     log: Log = lambda line: None,
     force: bool = False,
 ) -> Result:
-    """One hour, from listing to publishing. Raises AuditFailed, Superseded, PublishError, StoreError; nothing is published then.
+    """One hour, from listing to publishing. Raises AuditFailed, Superseded, PublishError, StoreError; nothing is
+    published then.
 
-    spark may be a function that starts it, called only where there is work. now is the inventory's cutoff and the run's time.
+    spark may be a function that starts it, called only where there is work. now is the inventory's cutoff and the
+    run's time.
     """
     clock = _Clock(hour, log)
     raw_store, raw_prefix = raw_place(store, options)
@@ -123,16 +127,14 @@ def enrich_hour(
     clock.step("list", f"{len(objects)} objects, {sum(o.size for o in objects) / 1e6:.1f} MB")
     before = current(store, hour)
     if not objects and before is None:
-        log(
-            f"{hour} nothing to do: no flow log object may hold records of this hour under {raw_store.place(raw_prefix)}"
-        )
+        log(f"{hour} nothing to do: no flow log object of this hour lies under {raw_store.place(raw_prefix)}")
         return Result(hour, None)
     sweeps, rows = observations(store, hour, now)
     book = build(rows, hour.starts)
     state = hour_state(hour, sweeps, now)
     clock.step(
         "book",
-        f"{len(book.states)} interface states, {len(book.claims)} claims, {len(sweeps.accounts)} swept regions, {state}",
+        f"{len(book.states)} states, {len(book.claims)} claims, {len(sweeps.accounts)} regions swept, {state}",
     )
     read = tuple(ObjectRead(o.key, o.etag, o.size) for o in objects)
     settings = _settings_document(options)
@@ -186,7 +188,9 @@ def _digest_of_networks(options: Options) -> str | None:
 
 
 def hour_state(hour: Hour, sweeps: Sweeps, now: datetime) -> str:
-    """final once every region that was swept at all was swept wholly after the hour, at the latest three hours after its end."""
+    """final once every region that was swept at all was swept wholly after the hour, at the latest three hours after
+    its end.
+    """
     if now >= hour.plus(1).moment + FINAL_AT_THE_LATEST:
         return FINAL
     return FINAL if sweeps.accounts and sweeps.complete_after >= sweeps.accounts else PROVISIONAL
@@ -245,7 +249,8 @@ class _Hour:
             totals = coverage.totals(evidence)
             self.clock.step(
                 "read",
-                f"{totals['records']} records, {totals['nodata']} NODATA, {totals['skipdata']} SKIPDATA, {totals['rejects']} rejects",
+                f"{totals['records']} records, {totals['nodata']} NODATA, {totals['skipdata']} SKIPDATA, "
+                f"{totals['rejects']} rejects",
             )
             self._warn(totals)
             world = World(
@@ -278,7 +283,8 @@ class _Hour:
         longest = totals["max_aggregation_seconds"]
         if longest and self.options.window_seconds < longest:
             self.clock.log(
-                f"{self.hour} warning: windows of {self.options.window_seconds} s are shorter than the longest aggregation interval seen ({longest} s): "
+                f"{self.hour} warning: windows of {self.options.window_seconds} s are shorter than "
+                f"the longest aggregation interval seen ({longest} s): "
                 "bytes go whole to the window of their record's start"
             )
 
@@ -401,7 +407,7 @@ def _previous(store: ObjectStore, hour: Hour) -> dict[str, int] | None:
 
 
 def _lives(book: Book) -> dict[str, tuple[int, int]]:
-    """From when to when (ms) each interface is known to have existed, as far as the book knows of births and deletions."""
+    """From when to when (ms) each interface is known to have existed, as far as the book knows."""
     found: dict[str, tuple[int, int]] = {}
     for state in book.states:
         born, gone = found.get(state.interface_id, (state.valid_from, 0))

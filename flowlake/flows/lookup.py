@@ -1,7 +1,7 @@
 """The address book as compact arrays, to be sent to every worker: who is this interface, who held this address then.
 
-Interfaces, states, VPCs and subnets travel as integers (their row in the book); names and tags stay behind and are joined after
-aggregation. Times are epoch milliseconds. -1 is nobody.
+Interfaces, states, VPCs and subnets travel as integers (their row in the book); names and tags stay behind and are
+joined after aggregation. Times are epoch milliseconds. -1 is nobody.
 """
 
 from __future__ import annotations
@@ -145,7 +145,9 @@ class Lookup:
     listens: Mapping[int, frozenset[int]] = field(default_factory=dict)
 
     def own_state(self, interface: I32, at: I64) -> I64:
-        """The state of an interface at a moment: before its first the first, after its last the last; NOBODY where it has none."""
+        """The state of an interface at a moment: before its first the first, after its last the last; NOBODY where it
+        has none.
+        """
         known = interface >= 0
         safe = np.where(known, interface, 0)
         if len(self.state_from) == 0:
@@ -169,7 +171,8 @@ class Lookup:
             return []
         firsts, rows = self.prefixes[vpc]
         found = []
-        # Delegated prefixes are /28 or /80 and never overlap but for reuse in time: those that begin at or before the address are looked at backwards.
+        # Delegated prefixes are /28 or /80 and never overlap but for reuse in time: those that begin at or before
+        # the address are looked at backwards.
         for i in range(bisect.bisect_right(firsts, address) - 1, -1, -1):
             last, interface, since, until, exact = rows[i]
             if last < address:
@@ -179,9 +182,12 @@ class Lookup:
 
 
 def scopes(lookup: Lookup, vpc: I32, high: U64, low: U64) -> I32:
-    """The VPC each address lies in, seen from a VPC: itself, or the one VPC it can route to whose ranges hold the address.
+    """The VPC each address lies in, seen from a VPC: itself, or the one VPC it can route to whose ranges hold the
+    address.
 
-    NOBODY where none or several fit. A VPC whose ranges are not known is taken to hold the private addresses it speaks to."""
+    NOBODY where none or several fit. A VPC whose ranges are not known is taken to hold the private addresses it
+    speaks to.
+    """
     scope = np.full(len(vpc), NOBODY, dtype=np.int32)
     for one in np.unique(vpc[vpc >= 0]).tolist():
         rows = np.flatnonzero(vpc == one)

@@ -1,6 +1,7 @@
 """Address ranges with labels: the AWS address ranges and the user's known networks, longest prefix first.
 
-The address ranges file lists one address under several services: the longest prefix wins, then the specific service before EC2 before AMAZON.
+The address ranges file lists one address under several services: the longest prefix wins, then the specific service
+before EC2 before AMAZON.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ class BadNetworks(ValueError):
 
 @dataclass
 class Ranges:
-    """Labels by longest prefix. lengths: for each prefix length (of 128) its network addresses, sorted, and their labels."""
+    """Labels by longest prefix. lengths: for each prefix length (of 128) its network addresses, sorted, and their
+    labels.
+    """
 
     lengths: list[tuple[int, U64, U64, npt.NDArray[np.int32]]] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)

@@ -1,7 +1,7 @@
 """Which raw objects to read for an hour: by listing, from just before the hour with slack behind it.
 
-An object's name says when it was made, not which hours its records are of: the listing takes more objects than the hour needs,
-and the reader files records by their own start. Objects are told apart by key and ETag.
+An object's name says when it was made, not which hours its records are of: the listing takes more objects than the
+hour needs, and the reader files records by their own start. Objects are told apart by key and ETag.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from flowlake.lake.store import ObjectInfo, ObjectStore
 
 BEFORE = timedelta(minutes=15)
 BEHIND = timedelta(minutes=30)
-"""An object that holds records of an hour is named at most this long before its first second and after its last one. The longest aggregation
-interval is 10 minutes and a file spans 5; the horizon for later ones is the job's."""
+"""An object that holds records of an hour is named at most this long before its first second and after its last one.
+The longest aggregation interval is 10 minutes and a file spans 5; the horizon for later ones is the job's.
+"""
 
 _NAME = re.compile(
     r"(?P<account_id>[^_/]+)_vpcflowlogs_(?P<region>[a-z0-9-]+)_(?P<flow_log_id>fl-[0-9A-Za-z]+)_"
@@ -79,8 +80,9 @@ def _days(low: datetime, high: datetime) -> Iterator[datetime]:
 
 
 def _day_folders(store: ObjectStore, prefix: str, low: datetime, high: datetime) -> Iterator[str]:
-    """Folders of the days in question: under each account and region as AWS lays them out (plain or Hive keys, with an organisation's id
-    or without), else dated folders at the prefix itself, as Firehose makes them."""
+    """Folders of the days in question: under each account and region as AWS lays them out (plain or Hive keys, with an
+    organisation's id or without), else dated folders at the prefix itself, as Firehose makes them.
+    """
     regions = list(_region_folders(store, prefix))
     for region in regions:
         hive = "aws-region=" in region
@@ -106,7 +108,9 @@ def _region_folders(store: ObjectStore, prefix: str) -> Iterator[str]:
 
 
 def _between(store: ObjectStore, folder: str, low: datetime, high: datetime) -> Iterator[ObjectInfo]:
-    """Objects of a day's folder made between two moments. Keys sort by flow log and then by time, so that what lies outside is jumped over."""
+    """Objects of a day's folder made between two moments. Keys sort by flow log and then by time, so that what lies
+    outside is jumped over.
+    """
     after = ""
     while True:
         jump = None

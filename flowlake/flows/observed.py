@@ -1,5 +1,6 @@
-"""Which observations an hour's book is built from: the last complete sweep before the hour and the first after it, for each account,
-region and kind, and the events between; never the whole history."""
+"""Which observations an hour's book is built from: the last complete sweep before the hour and the first after it, for
+each account, region and kind, and the events between; never the whole history.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from flowlake.lake.observations import Row, from_lines
 from flowlake.lake.store import ObjectStore
 
 HORIZON = timedelta(days=8)
-"""How far back a sweep is looked for; an account and region without one within it is read from its events of that time."""
+"""How far back a sweep is looked for; an account and region without one within it is read from its events of that time.
+"""
 
 LATE = timedelta(hours=24)
 """How long after a sweep events of before it are still waited for."""
@@ -23,8 +25,10 @@ LATE = timedelta(hours=24)
 
 @dataclass
 class Sweeps:
-    """The sweeps that matter to an hour. objects: keys to read. read_events_from: when events begin to matter. complete_after: (account,
-    region) of which a complete sweep of interfaces began after the hour; stale: those of which no sweep completed within the limit before it."""
+    """The sweeps that matter to an hour. objects: keys to read. read_events_from: when events begin to matter.
+    complete_after: (account, region) of which a complete sweep of interfaces began after the hour; stale: those of
+    which no sweep completed within the limit before it.
+    """
 
     objects: list[str] = field(default_factory=list)
     read_events_from: datetime | None = None
@@ -37,7 +41,7 @@ STALE_AFTER = timedelta(hours=26)
 
 
 def sweeps_around(store: ObjectStore, hour: Hour, cutoff: datetime) -> Sweeps:
-    """The sweeps from the last complete one before the hour to the first complete one after it, by account and region."""
+    """The sweeps from the last complete one before the hour to the first complete one after, by account and region."""
     found = Sweeps()
     begins, ends = hour.moment, hour.plus(1).moment
     for account in store.folders(places.SWEEPS):
@@ -70,7 +74,9 @@ def _markers(store: ObjectStore, folder: str, since: datetime, cutoff: datetime)
 
 
 def _chosen(markers: list[dict], begins: datetime, ends: datetime) -> list[dict]:
-    """Markers in time order: for each kind from its last complete sweep before the hour to its first after it, and all between."""
+    """Markers in time order: for each kind from its last complete sweep before the hour to its first after it, and all
+    between.
+    """
     kinds = sorted({kind for marker in markers for kind in marker["kinds"]})
     wanted: set[int] = set()
     for kind in kinds:

@@ -1,6 +1,7 @@
 """Several Arrow tables as one run of bytes, to travel through Spark as one binary value.
 
-Shuffling a few large values instead of millions of rows keeps the rows in Arrow from the reader to the last aggregation.
+Shuffling a few large values instead of millions of rows keeps the rows in Arrow from the reader to the last
+aggregation.
 """
 
 from __future__ import annotations

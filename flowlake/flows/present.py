@@ -1,4 +1,6 @@
-"""Conversations as integers -> rows of the conversations table: names, tags, zones and ways out joined after aggregation."""
+"""Conversations as integers -> rows of the conversations table: names, tags, zones and ways out joined after
+aggregation.
+"""
 
 from __future__ import annotations
 
@@ -38,11 +40,23 @@ class TagSettings:
 # --- what travels to the last step -----------------------------------------------------------------------------------
 
 _STATE_FIELDS = [
-    ("interface_id", pa.string()), ("valid_from", pa.int64()), ("account_id", pa.string()), ("account_name", pa.string()), ("region", pa.string()),
-    ("vpc_id", pa.string()), ("subnet_id", pa.string()), ("availability_zone", pa.string()), ("az_id", pa.string()), ("type", pa.string()), ("name", pa.string()),
-    ("arns", pa.list_(pa.string())), ("shared", pa.bool_()), ("security_group_ids", pa.list_(pa.string())), ("tags", pa.map_(pa.string(), pa.string())),
+    ("interface_id", pa.string()),
+    ("valid_from", pa.int64()),
+    ("account_id", pa.string()),
+    ("account_name", pa.string()),
+    ("region", pa.string()),
+    ("vpc_id", pa.string()),
+    ("subnet_id", pa.string()),
+    ("availability_zone", pa.string()),
+    ("az_id", pa.string()),
+    ("type", pa.string()),
+    ("name", pa.string()),
+    ("arns", pa.list_(pa.string())),
+    ("shared", pa.bool_()),
+    ("security_group_ids", pa.list_(pa.string())),
+    ("tags", pa.map_(pa.string(), pa.string())),
     ("interface_tags", pa.map_(pa.string(), pa.string())),
-]  # fmt: skip
+]
 STATES = pa.schema(_STATE_FIELDS)
 
 
@@ -174,8 +188,9 @@ def _way(
     codes: Mapping[str, Any],
     texts: Sequence[str | None],
 ) -> Way:
-    """The way out of the client's traffic, by the first that tells: the record's next hop, a NAT gateway's or hop's own records, the record's
-    traffic-path, the server's own interface, the subnet's routes, both ends in one VPC."""
+    """The way out of the client's traffic, by the first that tells: the record's next hop, a NAT gateway's or hop's
+    own records, the record's traffic-path, the server's own interface, the subnet's routes, both ends in one VPC.
+    """
     stays = path_rules()["stays"]
     same_vpc = (
         client["vpc_id"] is not None and client["vpc_id"] == server["vpc_id"] and server["interface_id"] is not None

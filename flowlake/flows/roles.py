@@ -1,5 +1,6 @@
-"""Client and server, decided after the reporter's side is known: what the inventory says listens, handshakes of the connection, listeners
-learned from the hour's other handshakes, well-known ports; else unknown."""
+"""Client and server, decided after the reporter's side is known: what the inventory says listens, handshakes of the
+connection, listeners learned from the hour's other handshakes, well-known ports; else unknown.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +47,8 @@ def decide(
     ends: Mapping[str, Any],
     lies_in: Mapping[str, npt.NDArray],
 ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int8]]:
-    """For each sum: 1 where the source is the client, 0 where the destination is, -1 unknown; and the rule that said so.
+    """For each sum: 1 where the source is the client, 0 where the destination is, -1 unknown; and the rule that
+    said so.
 
     lies_in: for each end the VPC its address lies in.
     """

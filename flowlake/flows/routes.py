@@ -13,7 +13,6 @@ import numpy.typing as npt
 from flowlake.flows.addresses import range_of
 from flowlake.flows.lookup import Lookup
 
-
 _ALL_V4 = 1 << 32
 
 

@@ -23,9 +23,11 @@ Clock = Callable[[], datetime]
 
 
 def run(arguments: Arguments, log: Log, local: bool = True, clock: Clock = lambda: datetime.now(UTC)) -> list[Result]:
-    """Makes every hour that the arguments name or that is due, oldest first, and lets superseded runs go that nobody reads any more.
+    """Makes every hour that the arguments name or that is due, oldest first, and lets superseded runs go that nobody
+    reads any more.
 
-    Spark is started at the first hour that has work. Raises what enrich_hour raises, at the first hour that fails: those before it are published.
+    Spark is started at the first hour that has work. Raises what enrich_hour raises, at the first hour that fails:
+    those before it are published.
     """
     store, catalog = open_store(arguments.lake), open_catalog(arguments.lake, arguments.database)
     started = clock()
@@ -55,7 +57,9 @@ def _hours(arguments: Arguments, store: ObjectStore, now: datetime, log: Log) ->
             hours.add(one.hour)
         strays = due.too_late(store, raw_store, prefix, now, arguments.catch_up)
         if strays:
-            log(f"{strays} objects came more than 24 hours after their hour: strays, which only --force --hour takes up")
+            log(
+                f"{strays} objects came more than 24 hours after their hour: strays, which only --force --hour takes up"
+            )
         if not hours:
             log("nothing to do: no hour is due")
     return sorted(hours)

@@ -1,4 +1,5 @@
-"""The three steps that run on Spark's workers, each a plain function over its own share of the hour; no step knows Spark.
+"""The three steps that run on Spark's workers, each a plain function over its own share of the hour; no step knows
+Spark.
 
 gather     raw objects -> sums and evidence, as parcels
 attribute  sums -> rows with both ends attributed, cut into buckets by pair of addresses
@@ -217,7 +218,9 @@ def attribute(payloads: Iterable[bytes], world: World, buckets: int) -> Iterator
 
 
 def add_up(rows: pa.Table) -> pa.Table:
-    """Rows that differ in nothing but their measures as one: bytes, packets, records and openings added, the span widened."""
+    """Rows that differ in nothing but their measures as one: bytes, packets, records and openings added, the span
+    widened.
+    """
     keys = [name for name in rows.column_names if name not in (*MEASURES, "first", "last")]
     coded = rows
     texts: dict[str, pa.Array] = {}

@@ -3,11 +3,14 @@
 Addresses, interfaces and other texts become integers at once (each distinct text is looked at once a batch), so that
 grouping is on three 64-bit keys. A summary holds what one worker made of its objects:
 
-sums        one row is one connection (both ports) in one direction, slot (see slot_seconds) and action, as one interface reported it to one flow log:
-            source (row of sources), interface, src, dst, pkt_src, pkt_dst (rows of addresses), extra (row of extras), srcport, dstport,
+sums        one row is one connection (both ports) in one direction, slot (see slot_seconds) and action, as one
+            interface reported it to one flow log:
+            source (row of sources), interface, src, dst, pkt_src, pkt_dst (rows of addresses), extra (row of
+            extras), srcport, dstport,
             protocol, action, direction, slot, bytes, packets, records, first (earliest start, s), last (latest end, s),
             opened (records with SYN and without ACK), answered (1 where SYN-ACK was seen)
-lines       one row is one interface of one flow log: NODATA and SKIPDATA lines, minutes (bit mask of minutes in which it reported)
+lines       one row is one interface of one flow log: NODATA and SKIPDATA lines, minutes (bit mask of minutes in
+            which it reported)
 sources     one row is one flow log (or other source) with its counts; see SOURCE_COUNTS
 
 Null texts are row 0 of their list.
@@ -44,18 +47,46 @@ NEEDED = (
     "log_status",
 )
 WANTED = (
-    "account_id", "vpc_id", "subnet_id", "az_id", "instance_id", "pkt_srcaddr", "pkt_dstaddr", "tcp_flags", "flow_direction", "traffic_path", "pkt_src_aws_service",
-    "pkt_dst_aws_service", "reject_reason", "resource_id", "encryption_status", "interface_type", "next_hop_interface_id", "next_hop_interface_type",
-)  # fmt: skip
+    "account_id",
+    "vpc_id",
+    "subnet_id",
+    "az_id",
+    "instance_id",
+    "pkt_srcaddr",
+    "pkt_dstaddr",
+    "tcp_flags",
+    "flow_direction",
+    "traffic_path",
+    "pkt_src_aws_service",
+    "pkt_dst_aws_service",
+    "reject_reason",
+    "resource_id",
+    "encryption_status",
+    "interface_type",
+    "next_hop_interface_id",
+    "next_hop_interface_type",
+)
 TRANSIT_FIELDS = ("tgw_id", "tgw_attachment_id", "tgw_src_vpc_id", "tgw_dst_vpc_id", "tgw_src_eni", "tgw_dst_eni")
 COLUMNS = frozenset(NEEDED) | frozenset(WANTED) | frozenset(TRANSIT_FIELDS)
 ENRICHING = ("vpc_id", "pkt_srcaddr", "pkt_dstaddr", "tcp_flags", "flow_direction", "traffic_path")
 """Of the wanted fields those whose lack costs an enrichment: named in coverage."""
 
 EXTRAS = (
-    "pkt_src_aws_service", "pkt_dst_aws_service", "traffic_path", "reject_reason", "encryption_status", "interface_type", "next_hop_interface_id", "next_hop_interface_type",
-    "resource_id", "tgw_src_vpc_id", "tgw_dst_vpc_id", "tgw_attachment_id", "has_packet_addresses", "has_flags",
-)  # fmt: skip
+    "pkt_src_aws_service",
+    "pkt_dst_aws_service",
+    "traffic_path",
+    "reject_reason",
+    "encryption_status",
+    "interface_type",
+    "next_hop_interface_id",
+    "next_hop_interface_type",
+    "resource_id",
+    "tgw_src_vpc_id",
+    "tgw_dst_vpc_id",
+    "tgw_attachment_id",
+    "has_packet_addresses",
+    "has_flags",
+)
 FACTS = ("account_id", "vpc_id", "subnet_id", "az_id", "instance_id")
 
 ACCEPT, REJECT, UNKNOWN_ACTION = 0, 1, 2
@@ -87,7 +118,8 @@ class Source:
 
 
 def slot_seconds(window_seconds: int) -> int:
-    """The length of the slots that sums are kept by: a window, or the longest part of it, evenly cut, of at most five minutes.
+    """The length of the slots that sums are kept by: a window, or the longest part of it, evenly cut, of at most five
+    minutes.
 
     A sum is attributed as a whole, so it may not stretch over much more time than a record does.
     """
@@ -127,8 +159,14 @@ class Texts:
 
 
 _MEASURES = [
-    ("bytes", "sum"), ("packets", "sum"), ("records", "sum"), ("first", "min"), ("last", "max"), ("opened", "sum"), ("answered", "max"),
-]  # fmt: skip
+    ("bytes", "sum"),
+    ("packets", "sum"),
+    ("records", "sum"),
+    ("first", "min"),
+    ("last", "max"),
+    ("opened", "sum"),
+    ("answered", "max"),
+]
 _GROUPED = {
     "bytes_sum": "bytes",
     "packets_sum": "packets",
@@ -165,7 +203,9 @@ class _Counts:
 
 
 class Summary:
-    """What one worker made of its objects: filled batch by batch, its memory grows with distinct connections and not with records."""
+    """What one worker made of its objects: filled batch by batch, its memory grows with distinct connections and not
+    with records.
+    """
 
     GROUP_AT = 500_000
     FULL_AT = 1_500_000
@@ -308,7 +348,9 @@ class Summary:
             self._group_waiting()
 
     def _group_waiting(self) -> None:
-        """Adds up what came since the last time. Objects of other five minutes hold other slots: adding up all once more would bring little."""
+        """Adds up what came since the last time. Objects of other five minutes hold other slots: adding up all once
+        more would bring little.
+        """
         if self._waiting:
             part = _group(pa.concat_tables(self._waiting))
             self._parts.append(part)
@@ -316,7 +358,7 @@ class Summary:
             self._waiting, self._waiting_rows = [], 0
 
     def _extra(self, batch: pa.RecordBatch, names: set[str]) -> I64:
-        """Code of the batch's rows for all fields that are evidence only, taken together: there are few distinct ones."""
+        """Code of the batch's rows for all fields that are evidence only, together: there are few distinct ones."""
         size = batch.num_rows
         combined = np.zeros(size, dtype=np.int64)
         present: list[tuple[str, list, int]] = []
@@ -353,7 +395,9 @@ class Summary:
         return codes[inverse]
 
     def _note_facts(self, batch: pa.RecordBatch, names: set[str], interface: I64) -> None:
-        """What the records themselves say of their own interface, where the inventory may not know it: once an interface."""
+        """What the records themselves say of their own interface, where the inventory may not know it: once an
+        interface.
+        """
         unseen = [
             code for code in np.flatnonzero(np.bincount(interface)).tolist() if code not in self.facts and code != NULL
         ]
@@ -397,7 +441,9 @@ class Summary:
     def note_object(
         self, source: Source, lines: int, torn: bool, rejects: dict[str, int], listed_here: bool = True
     ) -> None:
-        """Counts one object that was read to its end. Rejects spoil the flow log's hour; they are listed in one hour only."""
+        """Counts one object that was read to its end. Rejects spoil the flow log's hour; they are listed in one
+        hour only.
+        """
         counts = self.counts[self.source(source)]
         counts.objects += 1
         counts.lines += lines
@@ -436,12 +482,28 @@ class Summary:
 
 SUMS = pa.schema(
     [
-        ("source", pa.int32()), ("interface", pa.int32()), ("src", pa.int32()), ("dst", pa.int32()), ("pkt_src", pa.int32()), ("pkt_dst", pa.int32()),
-        ("extra", pa.int32()), ("srcport", pa.int32()), ("dstport", pa.int32()), ("protocol", pa.int16()), ("action", pa.int8()), ("direction", pa.int8()),
-        ("slot", pa.int16()), ("bytes", pa.int64()), ("packets", pa.int64()), ("records", pa.int64()), ("first", pa.int64()), ("last", pa.int64()),
-        ("opened", pa.int64()), ("answered", pa.int8()),
+        ("source", pa.int32()),
+        ("interface", pa.int32()),
+        ("src", pa.int32()),
+        ("dst", pa.int32()),
+        ("pkt_src", pa.int32()),
+        ("pkt_dst", pa.int32()),
+        ("extra", pa.int32()),
+        ("srcport", pa.int32()),
+        ("dstport", pa.int32()),
+        ("protocol", pa.int16()),
+        ("action", pa.int8()),
+        ("direction", pa.int8()),
+        ("slot", pa.int16()),
+        ("bytes", pa.int64()),
+        ("packets", pa.int64()),
+        ("records", pa.int64()),
+        ("first", pa.int64()),
+        ("last", pa.int64()),
+        ("opened", pa.int64()),
+        ("answered", pa.int8()),
     ]
-)  # fmt: skip
+)
 
 _OK, _NODATA, _SKIPDATA = 0, 1, 2
 
@@ -484,7 +546,9 @@ _MINUTES = SECONDS // 60
 
 
 def minutes_mask(start: int, end: int, hour_starts: int) -> int:
-    """Minutes touched by [start, end] as a bit mask: bit 2 is the hour's first minute, bits 0 and 1 what was before, 62 and 63 what comes after."""
+    """Minutes touched by [start, end] as a bit mask: bit 2 is the hour's first minute, bits 0 and 1 what was before,
+    62 and 63 what comes after.
+    """
     first = min(max((start - hour_starts) // 60 + MINUTES_BEFORE, 0), 63)
     last = min(max((end - hour_starts) // 60 + MINUTES_BEFORE, 0), 63)
     return ((1 << (last - first + 1)) - 1) << first
@@ -500,7 +564,9 @@ def minutes_masks(start: I64, end: I64, hour_starts: int) -> npt.NDArray[np.uint
 
 
 def first_and_last_minute(masks: npt.NDArray[np.uint64]) -> tuple[I64, I64]:
-    """The first and the last minute in each mask, counted from the hour's first (0); -2 is all before -1, 61 all after 60."""
+    """The first and the last minute in each mask, counted from the hour's first (0); -2 is all before -1, 61 all
+    after 60.
+    """
     lowest = masks & (~masks + np.uint64(1))
     highest = masks.copy()
     for shift in (1, 2, 4, 8, 16, 32):

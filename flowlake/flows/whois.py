@@ -1,4 +1,4 @@
-"""Who held an address: every interval of the book around a moment, with what the interface was and how that is known."""
+"""Who held an address: every interval of the book around a moment, what the interface was and how that is known."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ class BadAddress(ValueError):
 
 @dataclass(frozen=True)
 class Held:
-    """One stretch over which one interface held the address in one state. Moments are epoch milliseconds; until is null where no end is known."""
+    """One stretch over which one interface held the address in one state. Moments are epoch milliseconds; until is
+    null where no end is known.
+    """
 
     claim: Claim
     state: InterfaceState | None

@@ -13,7 +13,25 @@ from flowlake.flows.address_codes import AddressCodes, ipv4_numbers
 from flowlake.flows.addresses import parse
 
 ADDRESSES = st.one_of(st.ip_addresses(v=4).map(str), st.ip_addresses(v=6).map(str))
-ODD = st.sampled_from(["", "1.2.3", "1.2.3.4.5", "256.1.1.1", "01.2.3.4", "1.2.3.04", "1..2.3", ".1.2.3", "1.2.3.", "a.b.c.d", "1.2.3.4 ", "::ffff:1.2.3.4", "0.0.0.0", "999.9.9.9", "1.2.3.1000"])  # fmt: skip
+ODD = st.sampled_from(
+    [
+        "",
+        "1.2.3",
+        "1.2.3.4.5",
+        "256.1.1.1",
+        "01.2.3.4",
+        "1.2.3.04",
+        "1..2.3",
+        ".1.2.3",
+        "1.2.3.",
+        "a.b.c.d",
+        "1.2.3.4 ",
+        "::ffff:1.2.3.4",
+        "0.0.0.0",
+        "999.9.9.9",
+        "1.2.3.1000",
+    ]
+)
 TEXTS = st.lists(st.one_of(ADDRESSES, ODD, st.none(), st.text("0123456789.:", max_size=16)), max_size=40)
 
 

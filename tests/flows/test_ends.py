@@ -44,14 +44,18 @@ def test_an_interface_that_goes_with_its_instance_ends_when_that_is_terminated(g
 
 @pytest.mark.parametrize("known", [[], [instance_with("10.0.0.9")]])
 def test_a_further_interface_may_have_gone_before_its_instance(known: list[Row]) -> None:
-    """Only the first interface can't be detached: of another, or where it isn't known which it is, the last sight counts."""
+    """Only the first interface can't be detached: of another, or where it isn't known which it is, the last sight
+    counts.
+    """
     rows = [event("10:10", of_instance(True)), *known, terminated("10:20"), *sweep("12:00", VPC)]
     found = claim(rows)
     assert (found.valid_to, found.exact_end, found.gone_by) == (ms("10:10:00"), False, ms("12:00:00"))
 
 
 def test_while_its_instance_is_up_the_first_interface_holds_its_address() -> None:
-    """Creation and deletion were lost; the instance was seen pending at 10:05 and told to terminate at 10:30. When it had shut down, nobody knows."""
+    """Creation and deletion were lost; the instance was seen pending at 10:05 and told to terminate at 10:30. When it
+    had shut down, nobody knows.
+    """
     instance = {"kind": "instance", "entity_id": "i-1"}
     rows = [
         event("10:05", instance, "partial", detail={"state": "pending"}),

@@ -1,4 +1,6 @@
-"""The whole job on real Spark: from a lake with raw flow logs and observations to published tables, in a folder and in S3."""
+"""The whole job on real Spark: from a lake with raw flow logs and observations to published tables, in a folder and
+in S3.
+"""
 
 from __future__ import annotations
 
@@ -92,13 +94,17 @@ def lake(tmp_path: Path) -> Path:
     # Two interfaces, 10.0.0.1 asks 10.0.0.2 on port 443; both report both directions: 100 up, 900 down, in two objects.
     put(
         tmp_path, "20260101T0005Z",
-        line("eni-a", "10.0.0.1", "10.0.0.2", "40000 443", 60, 1), line("eni-b", "10.0.0.1", "10.0.0.2", "40000 443", 60, 1),
+        line("eni-a", "10.0.0.1", "10.0.0.2", "40000 443", 60, 1),
+        line("eni-b", "10.0.0.1", "10.0.0.2", "40000 443", 60, 1),
     )  # fmt: skip
     put(
         tmp_path, "20260101T0010Z",
-        line("eni-a", "10.0.0.1", "10.0.0.2", "40000 443", 40, 2), line("eni-b", "10.0.0.1", "10.0.0.2", "40000 443", 40, 2),
-        line("eni-a", "10.0.0.2", "10.0.0.1", "443 40000", 900, 2), line("eni-b", "10.0.0.2", "10.0.0.1", "443 40000", 900, 2),
-        line("eni-a", "10.0.0.1", "8.8.8.8", "40001 443", 7, 3), line("eni-b", "10.0.0.2", "8.8.4.4", "40001 443", 5, 3),
+        line("eni-a", "10.0.0.1", "10.0.0.2", "40000 443", 40, 2),
+        line("eni-b", "10.0.0.1", "10.0.0.2", "40000 443", 40, 2),
+        line("eni-a", "10.0.0.2", "10.0.0.1", "443 40000", 900, 2),
+        line("eni-b", "10.0.0.2", "10.0.0.1", "443 40000", 900, 2),
+        line("eni-a", "10.0.0.1", "8.8.8.8", "40001 443", 7, 3),
+        line("eni-b", "10.0.0.2", "8.8.4.4", "40001 443", 5, 3),
     )  # fmt: skip
     return tmp_path
 
