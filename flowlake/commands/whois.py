@@ -67,9 +67,7 @@ def _print(address: str, at: datetime, rows: list[dict[str, Any]]) -> None:
         kind, name, zone = row["type"] or "unknown", _safe(row["name"] or "-"), row["az_id"] or ""
         owner = " ".join(_safe(t) for t in (row["account_id"], row["account_name"]) if t)
         print(f"{mark} {row['from']} to {row['to'] or 'no end known'}  {row['vpc_id']}  {row['interface_id']}")
-        print(
-            f"     {kind}  {name}  account {owner or '-'}  {zone}"
-        )
+        print(f"     {kind}  {name}  account {owner or '-'}  {zone}")
         for arn in row["arns"]:
             print(f"     {'one of ' if row['shared'] else ''}{_safe(arn)}")
         for what, tags in (("tags", row["tags"]), ("interface tags", row["interface_tags"])):
