@@ -71,7 +71,7 @@ def tell_by_connections(rows: Rows, world: World) -> Rows:
 def _key(rows: Rows, world: World, end: str, at: I64) -> npt.NDArray[np.uint64]:
     """A key of the connection as seen from one of its ends.
 
-    The pair's own key is part of it: two records whose ends made them lie in different buckets meet by chance or not at all.
+    The pair's own key is part of it: records that lie in different buckets would meet by chance or not at all.
     """
     far = "dst" if end == "src" else "src"
     ports = rows[f"{end}port"][at].astype(np.int64) << 24 | rows[f"{far}port"][at].astype(np.int64) << 8
