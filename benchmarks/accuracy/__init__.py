@@ -1,0 +1,1 @@
+"""make accuracy: published rows against the truth of a simulated estate."""
