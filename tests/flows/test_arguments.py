@@ -1,0 +1,62 @@
+"""Arguments of the job: unknown, missing and abbreviated ones are errors, Glue's own are let through."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flowlake.flows.arguments import BadArguments, parse_glue
+from flowlake.lake.hours import Hour
+
+GLUE = [
+    "--JOB_NAME",
+    "flowlake-enrich",
+    "--TempDir",
+    "s3://tmp/",
+    "--enable-metrics",
+    "--job-bookmark-option=job-bookmark-disable",
+]
+
+
+def test_what_glue_adds_is_set_apart() -> None:
+    arguments, glue = parse_glue([*GLUE, "--lake", "s3://lake/flows", "--hour", "2026-01-01T00", "--hours", "2"])
+    assert arguments.lake == "s3://lake/flows"
+    assert arguments.hours == (Hour.parse("2026-01-01T00"), Hour.parse("2026-01-01T01"))
+    assert glue == {
+        "JOB_NAME": "flowlake-enrich",
+        "TempDir": "s3://tmp/",
+        "enable-metrics": "",
+        "job-bookmark-option": "job-bookmark-disable",
+    }
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        ([], "--lake"),
+        (["--lak", "x"], "--lake"),
+        (["--lake", "x", "--windows", "60"], "--windows"),
+        (["--lake", "x", "--hours", "2"], "--hours needs --hour"),
+        (["--lake", "x", "--hour", "yesterday"], "'yesterday' is no hour"),
+        (["--lake", "x", "--window-seconds", "61"], "61 s"),
+        (["--lake", "x", "--window-seconds", "30"], "30 s"),
+        (["--lake", "x", "--hour", "2026-01-01T00", "--hours", "0"], "at least one"),
+        (["--lake", "x", "--catch-up", "-1"], "--catch-up"),
+        (["--lake", "x", "--owner-tags", ","], "--owner-tags"),
+        (["--lake", "x", "--known-networks", "nowhere.csv"], "nowhere.csv"),
+        (["--lake", "x", "extra"], "extra"),
+    ],
+)
+def test_what_makes_no_sense_is_an_error_that_says_so(argv: list[str], said: str) -> None:
+    with pytest.raises(BadArguments, match=said.replace("(", r"\(")):
+        parse_glue([*GLUE, *argv])
+
+
+def test_known_networks_are_checked_line_by_line(tmp_path: Path) -> None:
+    file = tmp_path / "networks.csv"
+    file.write_text("cidr,name\n10.9.0.0/16,office\n10.9.0.0/99,nowhere\n")
+    with pytest.raises(BadArguments, match="line 3"):
+        parse_glue(["--lake", "x", "--known-networks", str(file)])
+    file.write_text("cidr,name\n10.9.0.0/16,office\n")
+    assert parse_glue(["--lake", "x", "--known-networks", str(file)])[0].options.networks == file.read_text()
