@@ -558,8 +558,9 @@ def _label_far(
     how: npt.NDArray[np.int8],
     label: I32,
 ) -> list[str]:
-    """AWS service, known network and public address, for the ends that nobody is known to have held. Returns the
-    labels' texts.
+    """AWS service, known network and public address, for the ends that nobody is known to have held. Returns the labels' texts.
+
+    An address of a VPC's own (its IPv6 ones are public) is somebody's there, though it is not known whose: no service, and not just public.
     """
     rest = ask[(found.who < 0) & ~found.contested]
     if not len(rest):
@@ -576,12 +577,13 @@ def _label_far(
     network_codes = np.array([texts.setdefault(t, len(texts)) for t in world.networks.labels] + [-1], dtype=np.int32)[
         network
     ]
+    in_vpc = np.isin(found.scope, list(world.lookup.ranges))[(found.who < 0) & ~found.contested]
     service = np.where(by_record >= 0, by_record, np.where(public, aws_codes, -1)[inverse])
+    service[in_vpc] = -1
     named = network_codes[inverse]
     label[rest] = np.where(service >= 0, service, named)
-    how[rest] = np.where(
-        service >= 0, AWS_SERVICE, np.where(named >= 0, NETWORK, np.where(public[inverse], PUBLIC, NONE))
-    )
+    just_public = public[inverse] & ~in_vpc
+    how[rest] = np.where(service >= 0, AWS_SERVICE, np.where(named >= 0, NETWORK, np.where(just_public, PUBLIC, NONE)))
     return list(texts)
 
 
@@ -595,13 +597,14 @@ def bucket_of(world: World, rows: pa.Table, buckets: int) -> npt.NDArray[np.int6
 
 
 def pair_key(world: World, rows: Mapping[str, npt.NDArray]) -> U64:
-    """A key of both ends, in either direction: by the primary addresses of known holders, else by the addresses."""
+    """A key of both ends, in either direction: by the primary addresses of known holders (IPv4), else by the addresses."""
     size = len(rows["src_who"])
     key = np.zeros(size, dtype=np.uint64)
     for name in ("src", "dst"):
         who = rows[f"{name}_who"]
         high, low = rows[f"{name}_high"].copy(), rows[f"{name}_low"].copy()
-        known = (who >= 0) & (who < len(world.lookup.interfaces))
+        # Formats without pkt-* show an interface's primary address for another one; an IPv6 address all show as it is.
+        known = (who >= 0) & (who < len(world.lookup.interfaces)) & (high == 0)
         if bool(known.any()):
             h, lo = world.lookup.interface_high[who[known]], world.lookup.interface_low[who[known]]
             has = ~is_none(h)
