@@ -101,7 +101,10 @@ def examine(summary: Summary, lookup: Lookup) -> Worker:
                 direction[rest] = np.where(sends & receives, UNSAID, said)
         still = np.flatnonzero((direction == UNSAID) & (col["interface"] != NULL))
         if len(still):
-            direction[still] = _by_common_address(col["interface"][still], col["src"][still], col["dst"][still])
+            # An interface has one address to show in each family.
+            v6 = high[col["src"][still]] != 0
+            of = col["interface"][still] * 2 + v6
+            direction[still] = _by_common_address(of, col["src"][still], col["dst"][still])
     sums = sums.set_column(sums.schema.get_field_index("direction"), "direction", pa.array(direction, pa.int8()))
     forwards = _forwards(summary, lookup, names, interface, col)
     sends = direction == EGRESS
@@ -132,7 +135,7 @@ def _holds(lookup: Lookup, interface: I32, high: U64, low: U64) -> Bools:
 
 
 def _by_common_address(interface: npt.NDArray, src: npt.NDArray, dst: npt.NDArray) -> npt.NDArray[np.int8]:
-    """Directions by the address that is in every sum of the interface, where there is exactly one such address."""
+    """Directions by the address that is in every sum of the interface (and family), where there is exactly one such address."""
     table = pa.table({"i": np.concatenate([interface, interface]), "a": np.concatenate([src, dst])})
     # A sum between an address and itself counts it once.
     once = pa.array(np.concatenate([np.ones(len(src), np.int64), (src != dst).astype(np.int64)]))
@@ -501,6 +504,7 @@ def hints(
         AddressIndex.build(np.zeros(0, np.int64), np.zeros(0, np.uint64), np.zeros(0, np.uint64))[0],
     )
     _fill_vpcs_from_facts(found, lookup, evidence)
+    _fill_vpcs_from_flow_logs(found, lookup, evidence, flow_logs)
     _choose_flow_logs(found, lookup, evidence, flow_logs, lives)
     if previous is not None:
         found.previous_penalty = np.full(len(found.penalty), NOT_LOGGED, dtype=np.uint8)
@@ -532,6 +536,33 @@ def _fill_vpcs_from_facts(found: Hints, lookup: Lookup, evidence: Evidence) -> N
     for code, vpc in zip(codes.tolist(), vpcs.tolist(), strict=True):
         if code >= 0 and found.interface_vpc[code] == NOBODY:
             found.interface_vpc[code] = vpc
+
+
+def _fill_vpcs_from_flow_logs(
+    found: Hints, lookup: Lookup, evidence: Evidence, flow_logs: Mapping[str, FlowLog]
+) -> None:
+    """An interface of which neither the book nor its records tell the VPC lies in that of the flow log that covers it."""
+    table = evidence.lines
+    if not table.num_rows or not len(found.interface_vpc):
+        return
+    codes = found.codes(lookup, table["interface"].to_pylist())
+    lacking = np.flatnonzero((codes >= 0) & (found.interface_vpc[np.where(codes >= 0, codes, 0)] == NOBODY))
+    if not len(lacking):
+        return
+    vpc_of = {text.decode(): code for code, text in enumerate(lookup.vpcs.texts)}
+    with_subnet = np.flatnonzero((lookup.subnet >= 0) & (lookup.interface_vpc >= 0))
+    subnets = lookup.subnets.texts[lookup.subnet[with_subnet]].tolist()
+    vpc_of |= {s.decode(): v for s, v in zip(subnets, lookup.interface_vpc[with_subnet].tolist(), strict=True)}
+    covered = [vpc_of.get((log.resource_id or "") if (log := flow_logs.get(s.flow_log_id or "")) else "") for s in evidence.sources]
+    sources = table["source"].to_numpy()
+    for row in lacking.tolist():
+        vpc = covered[sources[row]]
+        if vpc is not None:
+            code = int(codes[row])
+            found.interface_vpc[code] = vpc
+            if code >= len(lookup.interfaces):
+                stranger = code - len(lookup.interfaces)
+                found.facts[stranger] = {**found.facts[stranger], "vpc_id": str(lookup.vpcs.text(vpc))}
 
 
 def _traffic_type(source: Source, row: dict, flow_logs: Mapping[str, FlowLog]) -> str | None:

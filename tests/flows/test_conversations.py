@@ -655,6 +655,23 @@ def test_a_stranger_with_direction_counts_like_any_other_reporter() -> None:
     assert answer.coverage["fl-b"]["possibly_doubled_bytes"] == 0
 
 
+def test_a_stranger_in_the_default_format_lies_in_the_vpc_of_its_flow_log() -> None:
+    """The inventory lacks eni-new and its records name no VPC; but fl-2 covers vpc-1. So both records are of one pair, and count once."""
+    exchange = """
+        {0} 10.0.0.1 10.0.0.50 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK
+        {0} 10.0.0.50 10.0.0.1 443 50000 6 300 10:01:00 10:01:59 ACCEPT OK
+        """
+    other = "eni-new 10.0.0.9 10.0.0.50 50000 443 6 5 10:01:00 10:01:59 ACCEPT OK"
+    logs = {"fl-1": lines(PLAIN, exchange.format("eni-a")), "fl-2": lines(PLAIN, exchange.format("eni-new") + other)}
+    covers = {
+        **flow_log("fl-2"),
+        "detail": {"traffic_type": "ALL", "max_aggregation_seconds": 60, "resource_id": "vpc-1"},
+    }
+    answer = run(steady(VPC, A, flow_log("fl-1"), covers), logs)
+    columns = ("client_interface_id", "server_interface_id", "server_vpc_id", "uploaded", "downloaded", "flags")
+    assert answer.show(*columns, client_interface_id="eni-a") == [("eni-a", "eni-new", "vpc-1", 100, 300, [])]
+
+
 def test_a_stranger_in_the_default_format_is_placed_by_the_address_all_its_records_share() -> None:
     """v2 says no direction. 10.0.0.50 is in both records, the others in one: it is eni-new's own."""
     new = lines(
@@ -668,6 +685,22 @@ def test_a_stranger_in_the_default_format_is_placed_by_the_address_all_its_recor
     assert answer.show("client_interface_id", "client_addr", "server_interface_id", "server_addr", "uploaded") == [
         (None, "10.0.0.1", "eni-new", "10.0.0.50", 100),
         ("eni-new", "10.0.0.50", None, "93.184.216.34", 70),
+    ]
+
+
+def test_a_stranger_with_ipv4_and_ipv6_is_placed_by_the_address_shared_in_each_family() -> None:
+    new = """
+        eni-new 10.0.0.50 10.0.0.1      443 50000 6 10 10:01:00 10:01:59 ACCEPT OK
+        eni-new 10.0.0.50 10.0.0.2      443 50001 6 20 10:01:00 10:01:59 ACCEPT OK
+        eni-new 2600::50  2600::1       443 50000 6 30 10:01:00 10:01:59 ACCEPT OK
+        eni-new 2600::2   2600::50    50002   443 6 40 10:01:00 10:01:59 ACCEPT OK
+        """
+    answer = run(steady(VPC, flow_log("fl-1")), {"fl-1": lines(PLAIN, new)})
+    assert answer.show("server_addr", "server_interface_id", "uploaded", "downloaded") == [
+        ("10.0.0.50", "eni-new", 0, 10),
+        ("10.0.0.50", "eni-new", 0, 20),
+        ("2600::50", "eni-new", 0, 30),
+        ("2600::50", "eni-new", 40, 0),
     ]
 
 
