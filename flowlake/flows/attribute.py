@@ -328,7 +328,7 @@ class Summed(Protocol):
 def attribute(worker: Summed, world: World) -> pa.Table:
     """Sums with both ends attributed, leg, position, roles and evidence; one row is still one sum.
 
-    Columns: source, reporter, position, outward (between the ends: what left the interface), leg, action, protocol,
+    Columns: source, reporter, position, outward (between the ends: what left the interface), shows_own (one end is the reporter's own), leg, action, protocol,
     slot, srcport, dstport, the measures, for src_ and dst_: who, state, high, low, how, scope, label (service or
     network); client_is_src (1, 0, or -1 unknown), roles_by, doubts, duplicate (another flow log was chosen), path
     (traffic-path on egress, else 0), next_hop, next_hop_type, reject_reason, encryption.
@@ -415,6 +415,7 @@ def attribute(worker: Summed, world: World) -> pa.Table:
         "reporter": reporter,
         "position": position,
         "outward": (position == BETWEEN) & sends,
+        "shows_own": ~packet_addresses & ~transit,
         "leg": leg,
         "duplicate": _duplicate(hints, reporter, col, worker.sources),
         "client_is_src": client_is_src,

@@ -12,7 +12,19 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from flowlake.flows.attribute import ATTESTED, CONTESTED_DST, CONTESTED_SRC, NONE, RECEIVER, SENDER, World, pair_key
+from flowlake.flows.attribute import (
+    ATTESTED,
+    CONTESTED_DST,
+    CONTESTED_SRC,
+    INTERFACE,
+    NONE,
+    RECEIVER,
+    SENDER,
+    UNSAID_POSITION,
+    UNSURE,
+    World,
+    pair_key,
+)
 from flowlake.flows.lookup import NOBODY, mix
 from flowlake.flows.roles import has_ports
 
@@ -20,52 +32,118 @@ GAP_SECONDS = 720
 """How far apart two reporters' records of one connection may lie: the longest aggregation interval, and two clocks."""
 
 I64 = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 Rows = Mapping[str, npt.NDArray]
 
 
 def tell_by_connections(rows: Rows, world: World) -> Rows:
-    """Rows with the ends filled in that another interface's own record of the same connection names: exactly one, in
-    the VPC asked for.
+    """Rows with the ends filled in that another interface's own record of the same connection names.
 
-    All rows of a pair of addresses are here. An end told so is ATTESTED.
+    It must be one interface only, in the VPC that the address lies in. All rows of a pair of addresses are here. An end told so is ATTESTED.
     """
-    ports = has_ports(rows["protocol"]) & (rows["srcport"] > 0) & (rows["dstport"] > 0)
-    asked = {
-        end: np.flatnonzero(
-            ports & (rows[f"{end}_who"] < 0) & (rows[f"{end}_scope"] >= 0) & (rows[f"{end}_how"] == NONE)
-        )
-        for end in ("src", "dst")
-    }
+    rows = _settle_own_ends(rows, world)
+    asked = {end: np.flatnonzero(_untold(rows, end)) for end in ("src", "dst")}
     if not any(len(at) for at in asked.values()):
         return rows
-    own = {
-        end: np.flatnonzero(ports & (rows["position"] == place) & (rows[f"{end}_who"] >= 0))
-        for end, place in (("src", SENDER), ("dst", RECEIVER))
-    }
-    known = np.concatenate([_key(rows, world, end, at) for end, at in own.items()])
-    order = np.argsort(known, kind="stable")
-    known = known[order]
-    row = np.concatenate(list(own.values()))[order]
-    holder = np.concatenate([rows[f"{end}_who"][at] for end, at in own.items()])[order]
+    own = _OwnRecords(rows, world)
     filled = dict(rows)
     for end, bit in (("src", CONTESTED_SRC), ("dst", CONTESTED_DST)):
         at = asked[end]
-        who = _named(rows, world, end, at, known, row, holder)
+        who = own.of(end, at)
         told = who >= 0
-        if not bool(told.any()):
-            continue
-        at, who = at[told], who[told]
-        in_book = np.where(who < len(world.lookup.interfaces), who, NOBODY).astype(np.int32)
-        for name, values in (
-            (f"{end}_who", who),
-            (f"{end}_how", ATTESTED),
-            (f"{end}_scope", NOBODY),
-            (f"{end}_state", world.lookup.own_state(in_book, rows["first"][at] * 1000)),
-            ("doubts", filled["doubts"][at] & ~bit),
-        ):
-            filled[name] = filled[name].copy()
-            filled[name][at] = values
+        if bool(told.any()):
+            _fill(filled, world, end, at[told], who[told], ATTESTED, bit)
     return filled
+
+
+def _settle_own_ends(rows: Rows, world: World) -> Rows:
+    """Rows of reporters whose own side could not be told, placed where the other end is surely another's.
+
+    A stranger to the inventory that spoke with one other only, in a format without directions: both addresses could be its
+    own. One of the two is, where the format shows the interface's address; and not the one that another holds, or that
+    another's own record of the same connection shows.
+    """
+    open_ = (rows["position"] == UNSAID_POSITION) & rows["shows_own"] & (rows["reporter"] >= 0)
+    if not bool(open_.any()):
+        return rows
+    at = np.flatnonzero(open_)
+    own = _OwnRecords(rows, world)
+    reporter = rows["reporter"][at]
+    others = {}
+    for end in ("src", "dst"):
+        holder = rows[f"{end}_who"][at].astype(np.int32)
+        asked = np.flatnonzero(_untold(rows, end)[at])
+        holder[asked] = own.of(end, at[asked])
+        others[end] = (holder >= 0) & (holder != reporter)
+    filled = dict(rows)
+    filled["position"] = rows["position"].copy()
+    vpc = world.hints.interface_vpc[reporter]
+    for end, far, place, bit in (("src", "dst", SENDER, CONTESTED_SRC), ("dst", "src", RECEIVER, CONTESTED_DST)):
+        untold = (rows[f"{end}_who"][at] < 0) & (rows[f"{end}_scope"][at] == vpc) & (vpc >= 0)
+        mine = others[far] & ~others[end] & untold
+        if bool(mine.any()):
+            _fill(filled, world, end, at[mine], reporter[mine], INTERFACE, bit | UNSURE)
+            filled["position"][at[mine]] = place
+    return filled
+
+
+def _untold(rows: Rows, end: str) -> Bools:
+    """Whether an end of a connection (something with ports) names nobody, though its address lies in a VPC."""
+    ports = has_ports(rows["protocol"]) & (rows["srcport"] > 0) & (rows["dstport"] > 0)
+    untold: Bools = ports & (rows[f"{end}_who"] < 0) & (rows[f"{end}_scope"] >= 0) & (rows[f"{end}_how"] == NONE)
+    return untold
+
+
+def _fill(
+    filled: dict[str, npt.NDArray], world: World, end: str, at: I64, who: npt.NDArray, how: int, settled: int
+) -> None:
+    """Writes who held the end of these rows; settled are the doubts that this ends. Arrays are copied, not changed."""
+    in_book = np.where(who < len(world.lookup.interfaces), who, NOBODY).astype(np.int32)
+    for name, values in (
+        (f"{end}_who", who),
+        (f"{end}_how", how),
+        (f"{end}_scope", NOBODY),
+        (f"{end}_state", world.lookup.own_state(in_book, filled["first"][at] * 1000)),
+        ("doubts", filled["doubts"][at] & ~settled),
+    ):
+        filled[name] = filled[name].copy()
+        filled[name][at] = values
+
+
+class _OwnRecords:
+    """What interfaces recorded of their own connections, to be found from the other end."""
+
+    def __init__(self, rows: Rows, world: World) -> None:
+        self.rows, self.world = rows, world
+        ports = has_ports(rows["protocol"]) & (rows["srcport"] > 0) & (rows["dstport"] > 0)
+        own = {
+            end: np.flatnonzero(ports & (rows["position"] == place) & (rows[f"{end}_who"] >= 0))
+            for end, place in (("src", SENDER), ("dst", RECEIVER))
+        }
+        keys = np.concatenate([_key(rows, world, end, at) for end, at in own.items()])
+        order = np.argsort(keys, kind="stable")
+        self.keys = keys[order]
+        self.row = np.concatenate(list(own.values()))[order]
+        self.holder = np.concatenate([rows[f"{end}_who"][at] for end, at in own.items()])[order]
+
+    def of(self, end: str, at: I64) -> npt.NDArray[np.int32]:
+        """For each of these rows the one interface whose own record of the connection lies near it; else NOBODY."""
+        rows = self.rows
+        keys = _key(rows, self.world, end, at)
+        begin, stop = np.searchsorted(self.keys, keys, "left"), np.searchsorted(self.keys, keys, "right")
+        who = np.full(len(at), NOBODY, dtype=np.int32)
+        several = np.zeros(len(at), dtype=np.bool_)
+        first, last, scope = rows["first"], rows["last"], rows[f"{end}_scope"][at]
+        for k in range(int((stop - begin).max(initial=0))):
+            r = np.flatnonzero(begin + k < stop)
+            c = begin[r] + k
+            one, other = at[r], self.row[c]
+            near = (first[other] <= last[one] + GAP_SECONDS) & (last[other] >= first[one] - GAP_SECONDS)
+            near &= self.world.hints.interface_vpc[self.holder[c]] == scope[r]
+            several[r] |= near & (who[r] >= 0) & (who[r] != self.holder[c])
+            who[r] = np.where(near & (who[r] < 0), self.holder[c], who[r])
+        who[several] = NOBODY
+        return who
 
 
 def _key(rows: Rows, world: World, end: str, at: I64) -> npt.NDArray[np.uint64]:
@@ -80,26 +158,3 @@ def _key(rows: Rows, world: World, end: str, at: I64) -> npt.NDArray[np.uint64]:
     return mix(
         near.astype(np.int64), pair, mix(np.zeros(len(at), np.int64), rows[f"{far}_high"][at], rows[f"{far}_low"][at])
     )
-
-
-def _named(
-    rows: Rows, world: World, end: str, at: I64, known: npt.NDArray, row: I64, holder: npt.NDArray
-) -> npt.NDArray[np.int32]:
-    """For each asked row the one interface whose own record of the connection lies near it in time; NOBODY where none
-    or several do.
-    """
-    keys = _key(rows, world, end, at)
-    begin, stop = np.searchsorted(known, keys, "left"), np.searchsorted(known, keys, "right")
-    who = np.full(len(at), NOBODY, dtype=np.int32)
-    several = np.zeros(len(at), dtype=np.bool_)
-    first, last, scope = rows["first"], rows["last"], rows[f"{end}_scope"][at]
-    for k in range(int((stop - begin).max(initial=0))):
-        r = np.flatnonzero(begin + k < stop)
-        c = begin[r] + k
-        one, other = at[r], row[c]
-        near = (first[other] <= last[one] + GAP_SECONDS) & (last[other] >= first[one] - GAP_SECONDS)
-        near &= world.hints.interface_vpc[holder[c]] == scope[r]
-        several[r] |= near & (who[r] >= 0) & (who[r] != holder[c])
-        who[r] = np.where(near & (who[r] < 0), holder[c], who[r])
-    who[several] = NOBODY
-    return who

@@ -704,6 +704,34 @@ def test_a_stranger_with_ipv4_and_ipv6_is_placed_by_the_address_shared_in_each_f
     ]
 
 
+def test_a_stranger_that_spoke_with_one_other_only_is_not_at_the_end_that_the_other_holds() -> None:
+    """Of 10.0.0.1 and 10.0.0.50 either could be eni-new's; but eni-a holds the first. fd00::1 nobody is known to hold: there
+    eni-b's own record of the same connection says that it is not eni-new."""
+    covers = {
+        **flow_log("fl-1"),
+        "detail": {"traffic_type": "ALL", "max_aggregation_seconds": 60, "resource_id": "vpc-1"},
+    }
+    both = {**VPC, "cidr_blocks": ["10.0.0.0/16", "fd00::/64"]}
+    b = eni("eni-b", "10.0.0.2")
+    new = """
+        eni-new 10.0.0.1 10.0.0.50 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK
+        eni-new fd00::1 fd00::50 50000 443 6 200 10:01:00 10:01:59 ACCEPT OK
+        """
+    old = """
+        eni-a 10.0.0.1 10.0.0.50 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK
+        eni-b fd00::1 fd00::50 50000 443 6 200 10:01:00 10:01:59 ACCEPT OK
+        eni-b fd00::1 fd00::51 50000 443 6 7 10:01:00 10:01:59 ACCEPT OK
+        """
+    inventory = steady(both, A, {**b, "addresses": ["10.0.0.2", "fd00::1"]}, covers)
+    answer = run(inventory, {"fl-1": lines(PLAIN, new + old)})
+    columns = ("client_interface_id", "server_interface_id", "server_attribution", "uploaded", "flags")
+    assert answer.show(*columns, server_interface_id="eni-new") == [
+        ("eni-a", "eni-new", "interface", 100, []),
+        ("eni-b", "eni-new", "interface", 200, []),
+    ]
+    assert sum(row["uploaded"] for row in answer.rows) == 100 + 200 + 7
+
+
 def test_a_stranger_whose_own_side_cannot_be_told_says_that_it_may_be_counted_twice() -> None:
     """One pair of addresses only: either may be eni-new's own. Nobody is named, the bytes are there, and the doubt
     with them."""
