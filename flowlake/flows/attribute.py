@@ -593,26 +593,49 @@ def _label_far(
 
 def bucket_of(world: World, rows: pa.Table, buckets: int) -> npt.NDArray[np.int64]:
     """In which bucket the sum is merged: one for both reporters of a pair."""
-    columns = {f"{end}_{n}": rows[f"{end}_{n}"].to_numpy() for end in ("src", "dst") for n in ("who", "high", "low")}
+    columns = {f"{end}_{n}": rows[f"{end}_{n}"].to_numpy() for end in ("src", "dst") for n in ENDS}
     return (pair_key(world, columns) % np.uint64(buckets)).astype(np.int64)
 
 
+ENDS = ("who", "high", "low", "scope")
+
+
 def pair_key(world: World, rows: Mapping[str, npt.NDArray]) -> U64:
-    """A key of both ends, in either direction: by the primary addresses of known holders (IPv4), else by the addresses."""
+    """A key of both ends, in either direction: by the primary addresses of who holds the addresses, else by the addresses.
+
+    Of an address whose holder then is not known, it is that of the only one who ever claims it, if there is one.
+    """
+    lookup = world.lookup
     size = len(rows["src_who"])
     key = np.zeros(size, dtype=np.uint64)
     for name in ("src", "dst"):
-        who = rows[f"{name}_who"]
         high, low = rows[f"{name}_high"].copy(), rows[f"{name}_low"].copy()
+        who = _only_claimant(lookup, rows[f"{name}_who"], rows[f"{name}_scope"], high, low)
         # Formats without pkt-* show an interface's primary address for another one; an IPv6 address all show as it is.
-        known = (who >= 0) & (who < len(world.lookup.interfaces)) & (high == 0)
+        known = (who >= 0) & (who < len(lookup.interfaces)) & (high == 0)
         if bool(known.any()):
-            h, lo = world.lookup.interface_high[who[known]], world.lookup.interface_low[who[known]]
+            h, lo = lookup.interface_high[who[known]], lookup.interface_low[who[known]]
             has = ~is_none(h)
             at = np.flatnonzero(known)[has]
             high[at], low[at] = h[has], lo[has]
         key ^= mix(np.zeros(size, np.int64), high, low)
     return key
+
+
+def _only_claimant(lookup: Lookup, who: I32, scope: I32, high: U64, low: U64) -> I32:
+    """who, and for those not known the one interface that the book ever gives the address to; NOBODY where it is none or several."""
+    asked = np.flatnonzero((who < 0) & (scope >= 0))
+    if not len(asked) or not len(lookup.claim_interface):
+        return who
+    begin, stop = lookup.claims.find(scope[asked].astype(np.int64), high[asked], low[asked])
+    claimed = np.flatnonzero(stop > begin)
+    starts = lookup.claims.first[:-1]
+    least = np.minimum.reduceat(lookup.claim_interface, starts)
+    most = np.maximum.reduceat(lookup.claim_interface, starts)
+    at = np.searchsorted(starts, begin[claimed])
+    result = who.copy()
+    result[asked[claimed]] = np.where(least[at] == most[at], least[at], NOBODY)
+    return result
 
 
 def fold_client_ports(world: World, rows: pa.Table) -> pa.Table:

@@ -12,10 +12,12 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from flowlake.flows.addresses import is_public
 from flowlake.flows.attribute import (
     ATTESTED,
     CONTESTED_DST,
     CONTESTED_SRC,
+    ENDS,
     INTERFACE,
     NONE,
     RECEIVER,
@@ -39,7 +41,8 @@ Rows = Mapping[str, npt.NDArray]
 def tell_by_connections(rows: Rows, world: World) -> Rows:
     """Rows with the ends filled in that another interface's own record of the same connection names.
 
-    It must be one interface only, in the VPC that the address lies in. All rows of a pair of addresses are here. An end told so is ATTESTED.
+    It must be one interface only, in the VPC that the address lies in. All rows of a pair of addresses are here.
+    An end told so is ATTESTED.
     """
     rows = _settle_own_ends(rows, world)
     asked = {end: np.flatnonzero(_untold(rows, end)) for end in ("src", "dst")}
@@ -59,9 +62,9 @@ def tell_by_connections(rows: Rows, world: World) -> Rows:
 def _settle_own_ends(rows: Rows, world: World) -> Rows:
     """Rows of reporters whose own side could not be told, placed where the other end is surely another's.
 
-    A stranger to the inventory that spoke with one other only, in a format without directions: both addresses could be its
-    own. One of the two is, where the format shows the interface's address; and not the one that another holds, or that
-    another's own record of the same connection shows.
+    A stranger to the inventory that spoke with one other only, in a format without directions: both addresses could be
+    its own. One of the two is, where the format shows the interface's address; and not the one that another holds, that
+    another's own record of the same connection shows, or that is the world's.
     """
     open_ = (rows["position"] == UNSAID_POSITION) & rows["shows_own"] & (rows["reporter"] >= 0)
     if not bool(open_.any()):
@@ -74,7 +77,9 @@ def _settle_own_ends(rows: Rows, world: World) -> Rows:
         holder = rows[f"{end}_who"][at].astype(np.int32)
         asked = np.flatnonzero(_untold(rows, end)[at])
         holder[asked] = own.of(end, at[asked])
-        others[end] = (holder >= 0) & (holder != reporter)
+        # An interface shows no public IPv4 address for its own, and an IPv6 one of its VPC's range.
+        outside = (rows[f"{end}_scope"][at] < 0) & is_public(rows[f"{end}_high"][at], rows[f"{end}_low"][at])
+        others[end] = np.where(holder >= 0, holder != reporter, outside)
     filled = dict(rows)
     filled["position"] = rows["position"].copy()
     vpc = world.hints.interface_vpc[reporter]
@@ -154,7 +159,7 @@ def _key(rows: Rows, world: World, end: str, at: I64) -> npt.NDArray[np.uint64]:
     far = "dst" if end == "src" else "src"
     ports = rows[f"{end}port"][at].astype(np.int64) << 24 | rows[f"{far}port"][at].astype(np.int64) << 8
     near = mix(ports | rows["protocol"][at].astype(np.int64), rows[f"{end}_high"][at], rows[f"{end}_low"][at])
-    pair = pair_key(world, {f"{e}_{n}": rows[f"{e}_{n}"][at] for e in ("src", "dst") for n in ("who", "high", "low")})
+    pair = pair_key(world, {f"{e}_{n}": rows[f"{e}_{n}"][at] for e in ("src", "dst") for n in ENDS})
     return mix(
         near.astype(np.int64), pair, mix(np.zeros(len(at), np.int64), rows[f"{far}_high"][at], rows[f"{far}_low"][at])
     )
