@@ -625,16 +625,26 @@ def pair_key(world: World, rows: Mapping[str, npt.NDArray]) -> U64:
 def _only_claimant(lookup: Lookup, who: I32, scope: I32, high: U64, low: U64) -> I32:
     """who, and for those not known the one interface that the book ever gives the address to; NOBODY where it is none or several."""
     asked = np.flatnonzero((who < 0) & (scope >= 0))
-    if not len(asked) or not len(lookup.claim_interface):
+    if not len(asked):
         return who
+    result = who.copy()
     begin, stop = lookup.claims.find(scope[asked].astype(np.int64), high[asked], low[asked])
     claimed = np.flatnonzero(stop > begin)
-    starts = lookup.claims.first[:-1]
-    least = np.minimum.reduceat(lookup.claim_interface, starts)
-    most = np.maximum.reduceat(lookup.claim_interface, starts)
-    at = np.searchsorted(starts, begin[claimed])
-    result = who.copy()
-    result[asked[claimed]] = np.where(least[at] == most[at], least[at], NOBODY)
+    if len(claimed):
+        starts = lookup.claims.first[:-1]
+        least = np.minimum.reduceat(lookup.claim_interface, starts)
+        most = np.maximum.reduceat(lookup.claim_interface, starts)
+        at = np.searchsorted(starts, begin[claimed])
+        result[asked[claimed]] = np.where(least[at] == most[at], least[at], NOBODY)
+    in_prefixes = asked[(stop == begin) & np.isin(scope[asked], list(lookup.prefixes))]
+    if len(in_prefixes):
+        pairs, of = _distinct_pairs(scope[in_prefixes], high[in_prefixes], low[in_prefixes])
+        only = np.full(len(pairs), NOBODY, dtype=np.int32)
+        for i, row in enumerate(in_prefixes[pairs].tolist()):
+            claims = lookup.prefix_claims(int(scope[row]), (int(high[row]) << 64) | int(low[row]))
+            claimants = {claim[0] for claim in claims}
+            only[i] = claimants.pop() if len(claimants) == 1 else NOBODY
+        result[in_prefixes] = only[of]
     return result
 
 
