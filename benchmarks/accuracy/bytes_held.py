@@ -18,19 +18,23 @@ from flowlake.lake.hours import Hour
 
 _PAIR = "client, server, went_up, refused_at_client"
 
-# What was published of each true pair, by the reporter whose records were counted; where a cell's records are of several pairs, those
-# that the row's own claims name come first.
+# What was published of each true pair, by the reporter whose records were counted. Where a cell's records are of several pairs, those
+# that its rows name come first, then one whose bytes are just those of the rows that do not name both ends.
 PUBLISHED = f"""
 create or replace temp table published_pair as
 with claims as (select distinct cell, src_claim as src_holder, dst_claim as dst_holder, true as named from in_cell where counted),
+unnamed as (
+    select cell, sum(bytes) as unnamed from in_cell where counted and (src_claim is null or dst_claim is null) group by all
+),
 truth as (
     select cell, reporter, {_PAIR}, coalesce(named, false) as named, sum(bytes) as bytes
     from true_cell left join claims using (cell, src_holder, dst_holder) group by all
 ), laid as (
     select t.*, c.counted_bytes, coalesce(sum(t.bytes) over (
-        partition by cell order by named desc, {_PAIR}, reporter rows between unbounded preceding and 1 preceding
+        partition by cell order by named desc, (t.bytes = coalesce(unnamed, 0)) desc, {_PAIR}, reporter
+        rows between unbounded preceding and 1 preceding
     ), 0) as before
-    from truth t join cell c using (cell) where c.counted_bytes > 0
+    from truth t join cell c using (cell) left join unnamed using (cell) where c.counted_bytes > 0
 )
 select {_PAIR}, reporter, sum(greatest(least(bytes, counted_bytes - before), 0))::bigint as published from laid group by all
 """

@@ -145,8 +145,9 @@ whole as (
 )
 select m.*, coalesce(w.held, false) as held, w.cell is not null as found,
     least(m.bytes, w.untold)::bigint as untold, least(m.bytes - least(m.bytes, w.untold), w.reused)::bigint as reused,
-    -- That an address is public is true of all that lies outside.
-    case when m.holder is null then 0
+    -- What an address is (public, of a service, of a known network) can be said of one that an interface holds: that names nobody. Of one
+    -- outside it must be the true one; that it is public is true of all of them.
+    case when m.holder is null or (m.holder not like 'eni-%' and m.holder not like 'nat-%' and w.held) then 0
         else greatest(least(m.bytes, before + m.bytes - coalesce(case when m.holder = 'public' then w.outside else g.bytes end, 0)), 0)
     end::bigint as wrong
 from mine m left join given g using (cell, which, holder) left join whole w using (cell, which)
@@ -155,8 +156,9 @@ from mine m left join given g using (cell, which, holder) left join whole w usin
 ATTRIBUTION = """
 select how, counted, held, sum(bytes)::bigint as bytes, sum(wrong)::bigint as wrong,
     sum(case when how = 'none' and contested then bytes else 0 end)::bigint as contested,
-    sum(case when how = 'none' then untold else 0 end)::bigint as untold,
-    sum(case when how = 'none' then reused else 0 end)::bigint as reused
+    sum(case when holder is null or (held and holder not like 'eni-%' and holder not like 'nat-%') then bytes else 0 end)::bigint as nameless,
+    sum(case when holder is null or (held and holder not like 'eni-%' and holder not like 'nat-%') then untold else 0 end)::bigint as untold,
+    sum(case when holder is null or (held and holder not like 'eni-%' and holder not like 'nat-%') then reused else 0 end)::bigint as reused
 from judged group by all
 """
 

@@ -15,10 +15,8 @@ MOST_ROLES_WRONG = 0.001
 def unattributed(outcome: Outcome) -> tuple[int, int, int]:
     """Of ends known by address only that an interface truly holds, on legs that count: bytes that name nobody though something told who it
     was; bytes that name nobody as nothing could tell; all."""
-    nameless = outcome.total("bytes", ("none",), counted=True, held=True)
-    excused = outcome.total("untold", ("none",), counted=True, held=True) + outcome.total(
-        "reused", ("none",), counted=True, held=True
-    )
+    nameless = outcome.total("nameless", counted=True, held=True)
+    excused = outcome.total("untold", counted=True, held=True) + outcome.total("reused", counted=True, held=True)
     return nameless - excused, excused, outcome.total("bytes", BY_ADDRESS, counted=True, held=True)
 
 
@@ -113,7 +111,7 @@ def _ends(groups: Groups) -> str:
         own, own_wrong = (_ends_sum(group, m, ("interface",), counted=True) for m in ("bytes", "wrong"))
         known = _ends_sum(group, "bytes", BY_ADDRESS, counted=True)
         shares = [_share(_ends_sum(group, "bytes", (how,), counted=True), known) for how in BY_ADDRESS]
-        none = {m: _ends_sum(group, m, ("none",), counted=True) for m in ("contested", "untold", "reused")}
+        none = {m: _ends_sum(group, m, counted=True) for m in ("contested", "untold", "reused")}
         wrong = _ends_sum(group, "wrong", BY_ADDRESS, counted=True)
         body.append(
             [words, f"{own / 1e6:,.0f}", f"{own_wrong:,}", f"{known / 1e6:,.0f}", *shares]
@@ -159,14 +157,12 @@ def _rest(groups: Groups) -> str:
 def _others(groups: Groups) -> str:
     body = []
     for words, group in groups:
-        known = _ends_sum(group, "bytes", BY_ADDRESS, counted=True, held=True)
         cells = [words]
         for name in ("naive", "events_only"):
             parts = [_sum(group, name, part) for part in ("right", "unattributed", "wrong")]
             cells += [_share(part, sum(parts)) for part in parts]
-        named = known - _ends_sum(group, "bytes", ("none",), counted=True, held=True)
         asked = sum(_sum(group, "naive", part) for part in ("right", "unattributed", "wrong"))
-        nameless, wrong = known - named, _ends_sum(group, "wrong", counted=True)
+        nameless, wrong = _ends_sum(group, "nameless", counted=True, held=True), _ends_sum(group, "wrong", counted=True)
         cells += [_share(asked - nameless - wrong, asked), _share(nameless, asked), _share(wrong, asked)]
         body.append(cells)
     head = ["Events and sweeps"]
