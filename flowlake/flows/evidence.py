@@ -135,7 +135,7 @@ def _holds(lookup: Lookup, interface: I32, high: U64, low: U64) -> Bools:
 
 
 def _by_common_address(interface: npt.NDArray, src: npt.NDArray, dst: npt.NDArray) -> npt.NDArray[np.int8]:
-    """Directions by the address that is in every sum of the interface (and family), where there is exactly one such address."""
+    """Directions by the address that is in every sum of the interface (and family), where there is just one such."""
     table = pa.table({"i": np.concatenate([interface, interface]), "a": np.concatenate([src, dst])})
     # A sum between an address and itself counts it once.
     once = pa.array(np.concatenate([np.ones(len(src), np.int64), (src != dst).astype(np.int64)]))
@@ -196,7 +196,8 @@ def _own(
     interface_vpc = np.full(len(interface), NOBODY, dtype=np.int32)
     known = interface >= 0
     interface_vpc[known] = lookup.interface_vpc[interface[known]]
-    said = [None if (facts := summary.facts.get(c)) is None else facts.get("vpc_id") for c in range(len(interface))]
+    facts = summary.facts
+    said = [facts[c].get("vpc_id") if c in facts else None for c in range(len(interface))]
     interface_vpc = np.where(interface_vpc >= 0, interface_vpc, lookup.vpcs.codes(said))
     # A VPC whose ranges are not known may hold any private address, and no public one.
     own[asked] = within(lookup, interface_vpc[code[asked]], high[local_pkt[asked]], low[local_pkt[asked]])
@@ -234,15 +235,14 @@ def evidence_of(worker: Worker, lookup: Lookup) -> dict[str, pa.Table]:
     interface = col["interface"]
     sure = (worker.local == worker.local_pkt) | (worker.interface[interface] >= 0)
     own = worker.own & (interface != NULL)
+    facts = summary.facts
     return {
         "sources": _sources_table(summary),
         "lines": _lines(summary, col, masks, names),
         "facts": pa.table(
             {
-                "interface": names.take(pa.array(list(summary.facts), pa.int64())),
-                **{
-                    name: pa.array([facts.get(name) for facts in summary.facts.values()], pa.string()) for name in FACTS
-                },
+                "interface": names.take(pa.array(list(facts), pa.int64())),
+                **{name: pa.array([told.get(name) for told in facts.values()], pa.string()) for name in FACTS},
             }
         ),
         "attested": _attested(worker, interface[own], worker.local_pkt[own], masks[own], sure[own], names),
@@ -541,7 +541,7 @@ def _fill_vpcs_from_facts(found: Hints, lookup: Lookup, evidence: Evidence) -> N
 def _fill_vpcs_from_flow_logs(
     found: Hints, lookup: Lookup, evidence: Evidence, flow_logs: Mapping[str, FlowLog]
 ) -> None:
-    """An interface of which neither the book nor its records tell the VPC lies in that of the flow log that covers it."""
+    """An interface whose VPC neither the book nor its records tell lies in that of the flow log that covers it."""
     table = evidence.lines
     if not table.num_rows or not len(found.interface_vpc):
         return
@@ -553,7 +553,10 @@ def _fill_vpcs_from_flow_logs(
     with_subnet = np.flatnonzero((lookup.subnet >= 0) & (lookup.interface_vpc >= 0))
     subnets = lookup.subnets.texts[lookup.subnet[with_subnet]].tolist()
     vpc_of |= {s.decode(): v for s, v in zip(subnets, lookup.interface_vpc[with_subnet].tolist(), strict=True)}
-    covered = [vpc_of.get((log.resource_id or "") if (log := flow_logs.get(s.flow_log_id or "")) else "") for s in evidence.sources]
+    covered = [
+        vpc_of.get((log.resource_id or "") if (log := flow_logs.get(s.flow_log_id or "")) else "")
+        for s in evidence.sources
+    ]
     sources = table["source"].to_numpy()
     for row in lacking.tolist():
         vpc = covered[sources[row]]

@@ -30,12 +30,15 @@ from flowlake.flows.parcels import pack, unpack
 from flowlake.flows.present import TagSettings, present
 from flowlake.flows.read import NotAFlowLog, read_blocks
 from flowlake.flows.routes import Router
-from flowlake.flows.summarise import COLUMNS, EXTRAS, Source, Summary
+from flowlake.flows.summarise import COLUMNS, EXTRAS, FACTS, Source, Summary
 from flowlake.lake.hours import Hour
 from flowlake.lake.store import ObjectStore
 
 SUMS, EVIDENCE, REJECTS, ROWS, WRITTEN = "sums", "evidence", "rejects", "rows", "written"
 Parcel = tuple[int, str, bytes]
+
+BLOCK_BYTES = 16 << 20
+"""Inflated bytes read at a time: each block looks at its distinct texts once."""
 
 REJECT_ROWS = pa.schema(
     [
@@ -76,9 +79,10 @@ def _read_object(item: RawObject, store: ObjectStore, summary: Summary, lookup: 
     made = made_at(item.key)
     # An object lies in reach of two hours; what can't be read of it is listed with the hour of its name.
     listed_here = made is None or Hour.holding(made.timestamp()) == task.hour
+    placed: set[str | None] = {None}
     try:
         with store.open(item.key) as stream:
-            for block in read_blocks(stream, item.key, format=task.format, columns=COLUMNS):
+            for block in read_blocks(stream, item.key, format=task.format, columns=COLUMNS, block_bytes=BLOCK_BYTES):
                 lines += block.lines
                 torn |= block.torn
                 rejects = block.rejects
@@ -86,6 +90,8 @@ def _read_object(item: RawObject, store: ObjectStore, summary: Summary, lookup: 
                     rejects = _without_start(block.records.num_rows)
                 elif block.records.num_rows:
                     summary.add(item.source, block.records, block.fields, block.kind == "transit_gateway")
+                    if _strangers(block.records, placed, summary, lookup):
+                        _read_facts(item, store, summary, task)
                     if summary.is_full():
                         yield from _finish(summary, lookup)
                         summary.clear()
@@ -102,6 +108,31 @@ def _read_object(item: RawObject, store: ObjectStore, summary: Summary, lookup: 
             )
             yield 0, REJECTS, pack({"rejects": _reject_rows(item, told)})
     summary.note_object(item.source, lines, torn, reasons, listed_here)
+
+
+def _strangers(records: pa.Table, placed: set[str | None], summary: Summary, lookup: Lookup) -> bool:
+    """Whether the block has interfaces whose VPC the book does not know and of which nothing was noted. Looks at each
+    interface once an object; placed is added to.
+    """
+    columns = [
+        records[name].combine_chunks() for name in ("interface_id", "resource_id") if name in records.column_names
+    ]
+    if len(columns) == 2 and not columns[0].null_count:
+        del columns[1]
+    new = {name for column in columns for name in column.dictionary.to_pylist()} - placed
+    placed |= new
+    asked = [name for name in new if name not in summary.told]
+    codes = lookup.interfaces.codes(asked).tolist()
+    return any(code < 0 or lookup.interface_vpc[code] < 0 for code in codes)
+
+
+def _read_facts(item: RawObject, store: ObjectStore, summary: Summary, task: Task) -> None:
+    """Reads the object once more, for what its records say of their interfaces alone."""
+    wanted = {"interface_id", "resource_id", *FACTS}
+    with store.open(item.key) as stream:
+        for block in read_blocks(stream, item.key, format=task.format, columns=wanted, block_bytes=BLOCK_BYTES):
+            if block.kind == "vpc":
+                summary.note_facts(block.records)
 
 
 def _without_start(rows: int) -> pa.Table:

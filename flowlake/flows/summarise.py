@@ -67,7 +67,11 @@ WANTED = (
     "next_hop_interface_type",
 )
 TRANSIT_FIELDS = ("tgw_id", "tgw_attachment_id", "tgw_src_vpc_id", "tgw_dst_vpc_id", "tgw_src_eni", "tgw_dst_eni")
-COLUMNS = frozenset(NEEDED) | frozenset(WANTED) | frozenset(TRANSIT_FIELDS)
+FACTS = ("account_id", "vpc_id", "subnet_id", "az_id", "instance_id")
+COLUMNS = (frozenset(NEEDED) | frozenset(WANTED) | frozenset(TRANSIT_FIELDS)) - frozenset(FACTS)
+"""What is read of every record. FACTS are the same for all records of an interface: they are read apart, and only of
+objects with interfaces that the book can't place.
+"""
 ENRICHING = ("vpc_id", "pkt_srcaddr", "pkt_dstaddr", "tcp_flags", "flow_direction", "traffic_path")
 """Of the wanted fields those whose lack costs an enrichment: named in coverage."""
 
@@ -87,7 +91,6 @@ EXTRAS = (
     "has_packet_addresses",
     "has_flags",
 )
-FACTS = ("account_id", "vpc_id", "subnet_id", "az_id", "instance_id")
 
 ACCEPT, REJECT, UNKNOWN_ACTION = 0, 1, 2
 UNSAID, INGRESS, EGRESS = 0, 1, 2
@@ -212,6 +215,7 @@ class Summary:
 
     def __init__(self, hour: Hour, window_seconds: int) -> None:
         self.hour, self.slot_seconds = hour, slot_seconds(window_seconds)
+        self.told: dict[str, dict[str, str]] = {}
         self.clear()
 
     def clear(self) -> None:
@@ -219,7 +223,6 @@ class Summary:
         self.addresses, self.interfaces, self.extras = AddressCodes(), Texts(), Texts()
         self.sources: dict[Source, int] = {}
         self.counts: list[_Counts] = []
-        self.facts: dict[int, dict[str, str]] = {}
         self.no_traffic: dict[tuple[int, int], list[int]] = {}
         self._parts: list[pa.Table] = []
         self._rows = 0
@@ -306,8 +309,6 @@ class Summary:
             pkt_src = np.where(pkt_src == NULL, src, pkt_src)
         if pkt_dst is not dst:
             pkt_dst = np.where(pkt_dst == NULL, dst, pkt_dst)
-        if not transit:
-            self._note_facts(batch, names, interface)
         action = (
             _codes(batch["action"], {"ACCEPT": ACCEPT, "REJECT": REJECT}, UNKNOWN_ACTION) if "action" in names else None
         )
@@ -394,21 +395,26 @@ class Summary:
             codes[i] = self.extras.code(key)
         return codes[inverse]
 
-    def _note_facts(self, batch: pa.RecordBatch, names: set[str], interface: I64) -> None:
-        """What the records themselves say of their own interface, where the inventory may not know it: once an
-        interface.
+    @property
+    def facts(self) -> dict[int, dict[str, str]]:
+        """What the records say of their own interfaces, by the interface's code."""
+        return {code: self.told[name] for name, code in self.interfaces.codes.items() if name in self.told}
+
+    def note_facts(self, records: pa.Table) -> None:
+        """What records say of their own interface, where the inventory may not know it: once an interface, and kept
+        when the sums are sent on.
         """
-        unseen = [
-            code for code in np.flatnonzero(np.bincount(interface)).tolist() if code not in self.facts and code != NULL
-        ]
-        if not unseen:
+        owners = [records[n].cast(pa.string()) for n in ("interface_id", "resource_id") if n in records.column_names]
+        if not owners or not records.num_rows:
             return
-        first = np.full(int(interface.max()) + 1, -1, dtype=np.int64)
-        first[interface[::-1]] = np.arange(len(interface))[::-1]
-        said = [name for name in FACTS if name in names]
-        for code in unseen:
-            row = int(first[code])
-            self.facts[code] = {name: value for name in said if (value := batch[name][row].as_py()) is not None}
+        owner = pc.coalesce(*owners).combine_chunks().dictionary_encode()
+        first = np.full(len(owner.dictionary) + 1, -1, dtype=np.int64)
+        codes = owner.indices.fill_null(len(owner.dictionary)).to_numpy(zero_copy_only=False)
+        first[codes[::-1]] = np.arange(len(codes))[::-1]
+        said = [name for name in FACTS if name in records.column_names]
+        for name, row in zip(owner.dictionary.to_pylist(), first.tolist(), strict=False):
+            if name not in self.told:
+                self.told[name] = {f: value for f in said if (value := records[f][row].as_py()) is not None}
 
     def _no_traffic(
         self,
