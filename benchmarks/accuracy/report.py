@@ -49,7 +49,7 @@ def tables(outcomes: Sequence[Outcome]) -> str:
     by_setting: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         by_setting.setdefault(outcome.setting.words, []).append(outcome)
-    groups = [(words, group) for words, group in by_setting.items()]
+    groups = list(by_setting.items())
     return "\n\n".join([_headline(groups), _ends(groups), _rest(groups), _others(groups)])
 
 

@@ -328,10 +328,11 @@ class Summed(Protocol):
 def attribute(worker: Summed, world: World) -> pa.Table:
     """Sums with both ends attributed, leg, position, roles and evidence; one row is still one sum.
 
-    Columns: source, reporter, position, outward (between the ends: what left the interface), shows_own (one end is the reporter's own), leg, action, protocol,
-    slot, srcport, dstport, the measures, for src_ and dst_: who, state, high, low, how, scope, label (service or
-    network); client_is_src (1, 0, or -1 unknown), roles_by, doubts, duplicate (another flow log was chosen), path
-    (traffic-path on egress, else 0), next_hop, next_hop_type, reject_reason, encryption.
+    Columns: source, reporter, position, outward (between the ends: what left the interface), shows_own (one end is
+    the reporter's own), leg, action, protocol, slot, srcport, dstport, the measures, for src_ and dst_: who, state,
+    high, low, how, scope, label (service or network); client_is_src (1, 0, or -1 unknown), roles_by, doubts,
+    duplicate (another flow log was chosen), path (traffic-path on egress, else 0), next_hop, next_hop_type,
+    reject_reason, encryption.
     """
     lookup, hints = world.lookup, world.hints
     sums = worker.sums
@@ -559,9 +560,11 @@ def _label_far(
     how: npt.NDArray[np.int8],
     label: I32,
 ) -> list[str]:
-    """AWS service, known network and public address, for the ends that nobody is known to have held. Returns the labels' texts.
+    """AWS service, known network and public address, for the ends that nobody is known to have held. Returns the
+    labels' texts.
 
-    An address of a VPC's own (its IPv6 ones are public) is somebody's there, though it is not known whose: no service, and not just public.
+    An address of a VPC's own (its IPv6 ones are public) is somebody's there, though it is not known whose: no
+    service, and not just public.
     """
     rest = ask[(found.who < 0) & ~found.contested]
     if not len(rest):
@@ -601,7 +604,8 @@ ENDS = ("who", "high", "low", "scope")
 
 
 def pair_key(world: World, rows: Mapping[str, npt.NDArray]) -> U64:
-    """A key of both ends, in either direction: by the primary addresses of who holds the addresses, else by the addresses.
+    """A key of both ends, in either direction: by the primary addresses of who holds the addresses, else by the
+    addresses.
 
     Of an address whose holder then is not known, it is that of the only one who ever claims it, if there is one.
     """
@@ -623,7 +627,9 @@ def pair_key(world: World, rows: Mapping[str, npt.NDArray]) -> U64:
 
 
 def _only_claimant(lookup: Lookup, who: I32, scope: I32, high: U64, low: U64) -> I32:
-    """who, and for those not known the one interface that the book ever gives the address to; NOBODY where it is none or several."""
+    """who, and for those not known the one interface that the book ever gives the address to; NOBODY where it is none
+    or several.
+    """
     asked = np.flatnonzero((who < 0) & (scope >= 0))
     if not len(asked):
         return who

@@ -633,10 +633,10 @@ def _topology(timelines: Timelines, begins: int) -> Topology:
     hubs: dict[str, set[str]] = {}
     for _, row in _alive(timelines, "transit_gateway_attachment", begins):
         detail = _detail(row)
-        vpc_id = row.get("vpc_id") or (detail.get("resource_id") if detail.get("resource_type") == "vpc" else None)
+        attached = row.get("vpc_id") or (detail.get("resource_id") if detail.get("resource_type") == "vpc" else None)
         for hub in row.get("member_of") or ():
-            if vpc_id and hub.startswith("tgw-") and not hub.startswith("tgw-rtb-"):
-                hubs.setdefault(hub, set()).add(vpc_id)
+            if attached and hub.startswith("tgw-") and not hub.startswith("tgw-rtb-"):
+                hubs.setdefault(hub, set()).add(str(attached))
     for members in hubs.values():
         for vpc_id in members:
             edges.setdefault(vpc_id, set()).update(members - {vpc_id})

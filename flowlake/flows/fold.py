@@ -204,6 +204,10 @@ def gather(rows: Iterable[Row], until: int = OPEN) -> Gathered:
     """The rows by entity. Of rows that say the same of an entity, one after another, the content is kept once."""
     gathered = Gathered()
     once: dict[Any, Any] = {}
+
+    def shared(text: str) -> str:
+        return str(once.setdefault(text, text))
+
     for row in rows:
         at, state, kind = millis(row["observed_at"]), row["state"], row["kind"]
         if at > until:
@@ -223,15 +227,15 @@ def gather(rows: Iterable[Row], until: int = OPEN) -> Gathered:
             for name in _COMMON:
                 if name in said:
                     said[name] = once.setdefault(said[name], said[name])
-        source_id, name = once.setdefault(row["source_id"], row["source_id"]), row["source_name"]
+        source_id, name = shared(row["source_id"]), row["source_name"]
         seen.append(
             Sight(
                 at,
                 _ORDER[state],
                 source_id,
-                once.setdefault(name, name),
-                once.setdefault(row["source"], row["source"]),
-                once.setdefault(state, state),
+                shared(name),
+                shared(row["source"]),
+                shared(state),
                 said,
             )
         )
@@ -313,7 +317,7 @@ def _add_released(sights: Sights) -> None:
         return
     for seen in sights.get("interface", {}).values():
         had = {s.said.get(name) for s in seen for name in ("attachment_id", "instance_id")}
-        for entity_id in sorted(had & ended.keys()):  # type: ignore[type-var]
+        for entity_id in sorted(str(entity) for entity in had & ended.keys()):
             said = {"account_id": seen[0].said["account_id"], "region": seen[0].said.get("region"), "of": entity_id}
             seen += [
                 s._replace(order=_ORDER[RELEASED], source_id=entity_id, state=RELEASED, said=said)

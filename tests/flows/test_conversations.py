@@ -656,7 +656,9 @@ def test_a_stranger_with_direction_counts_like_any_other_reporter() -> None:
 
 
 def test_a_stranger_in_the_default_format_lies_in_the_vpc_of_its_flow_log() -> None:
-    """The inventory lacks eni-new and its records name no VPC; but fl-2 covers vpc-1. So both records are of one pair, and count once."""
+    """The inventory lacks eni-new and its records name no VPC; but fl-2 covers vpc-1. So both records are of one pair,
+    and count once.
+    """
     exchange = """
         {0} 10.0.0.1 10.0.0.50 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK
         {0} 10.0.0.50 10.0.0.1 443 50000 6 300 10:01:00 10:01:59 ACCEPT OK
@@ -705,8 +707,9 @@ def test_a_stranger_with_ipv4_and_ipv6_is_placed_by_the_address_shared_in_each_f
 
 
 def test_a_stranger_that_spoke_with_one_other_only_is_not_at_the_end_that_the_other_holds() -> None:
-    """Of 10.0.0.1 and 10.0.0.50 either could be eni-new's; but eni-a holds the first. fd00::1 nobody is known to hold: there
-    eni-b's own record of the same connection says that it is not eni-new."""
+    """Of 10.0.0.1 and 10.0.0.50 either could be eni-new's; but eni-a holds the first. fd00::1 nobody is known to hold:
+    there eni-b's own record of the same connection says that it is not eni-new.
+    """
     covers = {
         **flow_log("fl-1"),
         "detail": {"traffic_type": "ALL", "max_aggregation_seconds": 60, "resource_id": "vpc-1"},
