@@ -270,8 +270,9 @@ class Summary:
             counts.stray_records += int(np.count_nonzero(stray))
             counts.stray_bytes += int(amounts[stray].sum())
         if not bool(data.all()):
-            # What was lost in an interval that reaches into the hour may have begun in it.
-            reaching = (starts < self.hour.ends) & (ends > self.hour.starts)
+            # What was lost in an interval that reaches into the hour, by this clock or by the other reporter's, may have begun in it.
+            off = np.where(status == _SKIPDATA, 2 * CLOCK_SECONDS, 0)
+            reaching = (starts < self.hour.ends + off) & (ends > self.hour.starts - off)
             self._no_traffic(at, counts, batch, names, here & ~data, reaching & ~data, status, starts, ends)
         keep = np.flatnonzero(here & data)
         if not len(keep):
@@ -512,6 +513,9 @@ SUMS = pa.schema(
 )
 
 _OK, _NODATA, _SKIPDATA = 0, 1, 2
+
+CLOCK_SECONDS = 60
+"""How much a record's start and end may be off (AWS)."""
 
 
 def _status(batch: pa.RecordBatch, names: set[str], size: int) -> I64:

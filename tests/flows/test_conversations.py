@@ -109,6 +109,21 @@ def test_skipdata_that_reaches_into_the_hour_spoils_the_receiver_in_this_hour_to
     assert answer.coverage["fl-b"]["skipdata"] == 0
 
 
+def test_skipdata_within_the_clocks_errors_of_the_hour_spoils_the_receiver_too() -> None:
+    """eni-b lost 09:58:00 to 09:58:59 by its clock, eni-a's record of it begins at 10:00:08 by its own: 69 s apart, and each may be
+    off by 60 s."""
+    a = lines(PLAIN, "eni-a 10.0.0.1 10.0.0.2 50000 443 6 100 10:00:08 10:00:09 ACCEPT OK")
+    b = lines(
+        PLAIN,
+        """
+        eni-b - - - - - - 09:58:00 09:58:59 - SKIPDATA
+        eni-b 10.0.0.3 10.0.0.2 50000 443 6 7 10:07:00 10:07:59 ACCEPT OK
+        """,
+    )
+    answer = run(steady(VPC, A, B, flow_log("fl-a"), flow_log("fl-b")), {"fl-a": a, "fl-b": b})
+    assert answer.show("uploaded", "reporter") == [(100, ["eni-a"]), (7, ["eni-b"])]
+
+
 def test_a_torn_object_makes_the_other_end_count() -> None:
     a = lines(PLAIN, "eni-a 10.0.0.1 10.0.0.2 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK")
     b = lines(

@@ -101,7 +101,7 @@ def test_a_row_too_many_and_a_row_too_few_are_found(rows: pa.Table, outcome_of: 
 
 
 def test_swapped_ends_are_found(rows: pa.Table, outcome_of: Judge) -> None:
-    """Client and server exchanged in every row: what was right is wrong, but for pairs that truly serve each other on one port."""
+    """Client and server exchanged everywhere: all is wrong but pairs that truly serve each other on one port."""
     other = {"uploaded": "downloaded", "downloaded": "uploaded"}
     for name in rows.column_names:
         if name.startswith("client_"):
