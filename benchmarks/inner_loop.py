@@ -83,7 +83,7 @@ def read(lake: str) -> dict[str, int]:
     return {"records": records}
 
 
-def flowlake(lake: str) -> dict[str, int]:
+def flowlake(lake: str, limit: int | None = None) -> dict[str, int]:
     from flowlake.flows import steps
     from flowlake.flows.book import build
     from flowlake.flows.lookup import compile_book
@@ -93,7 +93,7 @@ def flowlake(lake: str) -> dict[str, int]:
 
     store = open_store(lake)
     lookup = compile_book(build([], HOUR.starts))
-    listed = raw_objects(store, "raw/", HOUR)
+    listed = raw_objects(store, "raw/", HOUR)[:limit]
     records = groups = size = 0
     for _, kind, payload in steps.gather(listed, store, lookup, steps.Task(HOUR, 300)):
         size += len(payload)
@@ -155,6 +155,7 @@ def main() -> None:
     parser.add_argument("contestant", choices=list(CONTESTANTS))
     parser.add_argument("lake")
     parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--objects", type=int, help="flowlake only: read no more than so many objects")
     options = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
@@ -171,7 +172,7 @@ def main() -> None:
         pstats.Stats(profile, stream=out).sort_stats("tottime").print_stats(35)
         print(out.getvalue())
     else:
-        told = CONTESTANTS[options.contestant](options.lake)
+        told = flowlake(options.lake, options.objects) if options.objects else CONTESTANTS[options.contestant](options.lake)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = time.process_time() - cpu + children.ru_utime + children.ru_stime
