@@ -18,7 +18,7 @@ $(VENV)/.ready: pyproject.toml
 	@echo "making the environment in $(VENV) (once, about a minute)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9 2>/dev/null || echo "uv could not be had: pip does it, in about twice the time"
-	@if test -x $(BIN)/uv; then $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -e '.[dev]' \
+	@if test -x $(BIN)/uv; then $(BIN)/uv pip install --system-certs --quiet --compile-bytecode --python $(BIN)/python -e '.[dev]' \
 	   || $(BIN)/python -m pip install --quiet -e '.[dev]'; \
 	 else $(BIN)/python -m pip install --quiet -e '.[dev]'; fi
 	@touch $@
