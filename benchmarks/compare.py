@@ -28,11 +28,17 @@ def compare(lake: Path, peer: Path) -> dict[str, Any]:
         columns = ", ".join(f"epoch({key})::bigint as {key}" if key == "window_start" else key for key in KEYS)
         keyed = ", ".join(KEYS)
         try:
-            db.execute(f"create table {name}_raw as select {columns}, uploaded, downloaded, records from read_parquet({files}, hive_partitioning = false)")
+            db.execute(
+                f"create table {name}_raw as select {columns}, uploaded, downloaded, records from read_parquet({files}, hive_partitioning = false)"
+            )
         except Exception:  # the record by record peer keeps windows as whole seconds
             columns = keyed
-            db.execute(f"create table {name}_raw as select {columns}, uploaded, downloaded, records from read_parquet({files}, hive_partitioning = false)")
-        db.execute(f"create table {name} as select {keyed}, sum(uploaded)::bigint as up, sum(downloaded)::bigint as down, sum(records)::bigint as records from {name}_raw group by all")
+            db.execute(
+                f"create table {name}_raw as select {columns}, uploaded, downloaded, records from read_parquet({files}, hive_partitioning = false)"
+            )
+        db.execute(
+            f"create table {name} as select {keyed}, sum(uploaded)::bigint as up, sum(downloaded)::bigint as down, sum(records)::bigint as records from {name}_raw group by all"
+        )
     same = " and ".join(f"o.{key} is not distinct from t.{key}" for key in KEYS)
     rows = db.execute(
         f"""

@@ -172,7 +172,11 @@ def main() -> None:
         pstats.Stats(profile, stream=out).sort_stats("tottime").print_stats(35)
         print(out.getvalue())
     else:
-        told = flowlake(options.lake, options.objects) if options.objects else CONTESTANTS[options.contestant](options.lake)
+        told = (
+            flowlake(options.lake, options.objects)
+            if options.objects
+            else CONTESTANTS[options.contestant](options.lake)
+        )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = time.process_time() - cpu + children.ru_utime + children.ru_stime

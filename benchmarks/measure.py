@@ -48,7 +48,10 @@ def measure(name: str, command: Sequence[str], environment: dict[str, str] | Non
     watcher = threading.Thread(target=seen.watch, daemon=True)
     watcher.start()
     said: dict[str, str] = {}
-    readers = [threading.Thread(target=lambda n=n, s=s: said.__setitem__(n, s.read())) for n, s in (("out", process.stdout), ("err", process.stderr))]  # type: ignore[union-attr]
+    readers = [
+        threading.Thread(target=lambda n=n, s=s: said.__setitem__(n, s.read()))
+        for n, s in (("out", process.stdout), ("err", process.stderr))
+    ]  # type: ignore[union-attr]
     for reader in readers:
         reader.start()
     _, status, usage = os.wait4(process.pid, 0)

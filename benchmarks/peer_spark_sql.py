@@ -1,6 +1,6 @@
 """A peer: the job's work in plain Spark SQL (no Python worker), to zstd Parquet, with the same checks as peers_duckdb.sql.
 
-    python -m benchmarks.peer_spark_sql HOUR_FOLDER OUT [--window-seconds 300]
+python -m benchmarks.peer_spark_sql HOUR_FOLDER OUT [--window-seconds 300]
 """
 
 from __future__ import annotations
@@ -141,11 +141,21 @@ def run(folder: Path, out: Path, window_seconds: int) -> dict[str, Any]:
             for name, column in V5_ONLY.items()
         },
     }
-    schema = ", ".join(f"`{name.replace('-', '_')}` {TYPES.get(name, 'string').replace('varchar', 'string')}" for name in names)
-    spark.read.csv(paths, schema=schema, sep=" ", header=True, nullValue="-", quote="").createOrReplaceTempView("records")
+    schema = ", ".join(
+        f"`{name.replace('-', '_')}` {TYPES.get(name, 'string').replace('varchar', 'string')}" for name in names
+    )
+    spark.read.csv(paths, schema=schema, sep=" ", header=True, nullValue="-", quote="").createOrReplaceTempView(
+        "records"
+    )
     for name in ("addresses", "interfaces"):
         spark.read.parquet(str(folder / f"peers/{name}.parquet")).createOrReplaceTempView(name)
-    for name, text in (("sums", SUMS), ("attributed", ATTRIBUTED), ("chosen", CHOSEN), ("oriented", ORIENTED), ("conversations", CONVERSATIONS)):
+    for name, text in (
+        ("sums", SUMS),
+        ("attributed", ATTRIBUTED),
+        ("chosen", CHOSEN),
+        ("oriented", ORIENTED),
+        ("conversations", CONVERSATIONS),
+    ):
         frame = spark.sql(text.format(**settings))
         if name in ("sums", "attributed"):
             frame = frame.persist()  # used more than once
@@ -154,9 +164,15 @@ def run(folder: Path, out: Path, window_seconds: int) -> dict[str, Any]:
     spark.read.parquet(str(out)).createOrReplaceTempView("published")
     audit: dict[str, int] = spark.sql(AUDIT.format(**settings)).collect()[0].asDict()
     audit["raw_bytes"] = spark.sql("select sum(bytes) as bytes from sums").collect()[0].bytes
-    audit["other_reporter_bytes"] = spark.sql("select sum(bytes) as bytes from chosen where not counts").collect()[0].bytes
+    audit["other_reporter_bytes"] = (
+        spark.sql("select sum(bytes) as bytes from chosen where not counts").collect()[0].bytes
+    )
     spark.stop()
-    faults = {name: audit[name] for name in ("nulls", "strange_words", "out_of_range", "out_of_time", "repeated") if audit[name]}
+    faults = {
+        name: audit[name]
+        for name in ("nulls", "strange_words", "out_of_range", "out_of_time", "repeated")
+        if audit[name]
+    }
     if faults or audit["raw_bytes"] != audit["published_bytes"] + audit["other_reporter_bytes"]:
         raise SystemExit(f"the audit failed: {audit}")
     return audit

@@ -42,7 +42,9 @@ class Book:
     """Who held an address, asked from a VPC, at a second."""
 
     def __init__(self, folder: Path) -> None:
-        self.interfaces = {row["interface_id"]: row for row in pq.read_table(folder / "peers/interfaces.parquet").to_pylist()}
+        self.interfaces = {
+            row["interface_id"]: row for row in pq.read_table(folder / "peers/interfaces.parquet").to_pylist()
+        }
         self.held: dict[tuple[str, str], list[Interval]] = {}
         for row in pq.read_table(folder / "peers/addresses.parquet").to_pylist():
             key = row["seen_from_vpc"], row["addr"]
@@ -95,12 +97,32 @@ def run(folder: Path, out: Path, limit: int | None, window_seconds: int) -> dict
         )  # fmt: skip
     conversations: dict[tuple[Any, ...], list[Any]] = {}
     other = 0
-    for own, sends, src, dst, src_who, dst_who, srcport, dstport, protocol, action, start, end, size, packets, flags in kept:
+    for (
+        own,
+        sends,
+        src,
+        dst,
+        src_who,
+        dst_who,
+        srcport,
+        dstport,
+        protocol,
+        action,
+        start,
+        end,
+        size,
+        packets,
+        flags,
+    ) in kept:
         counts = not sends or action == "REJECT" or dst_who is None or dst_who not in reporters
         up = _up(flags, src_who or src, dst_who or dst, srcport, dstport, protocol, listeners, ports)
         window = start - start % window_seconds
-        client, server, port = ((src, src_who), (dst, dst_who), dstport) if up else ((dst, dst_who), (src, src_who), srcport)
-        found = conversations.setdefault((window, protocol, action, *client, *server, port), [0, 0, 0, 0, 0, 1 << 62, 0, set(), set()])
+        client, server, port = (
+            ((src, src_who), (dst, dst_who), dstport) if up else ((dst, dst_who), (src, src_who), srcport)
+        )
+        found = conversations.setdefault(
+            (window, protocol, action, *client, *server, port), [0, 0, 0, 0, 0, 1 << 62, 0, set(), set()]
+        )
         if not counts:
             other += size
             found[8].add(own)
@@ -111,7 +133,20 @@ def run(folder: Path, out: Path, limit: int | None, window_seconds: int) -> dict
         found[5], found[6] = min(found[5], start), max(found[6], end)
         found[7].add(own)
     rows = []
-    shown = ("arn", "name", "type", "subnet_id", "vpc_id", "account_id", "account_name", "availability_zone", "az_id", "region", "owner", "app")
+    shown = (
+        "arn",
+        "name",
+        "type",
+        "subnet_id",
+        "vpc_id",
+        "account_id",
+        "account_name",
+        "availability_zone",
+        "az_id",
+        "region",
+        "owner",
+        "app",
+    )
     for (window, protocol, action, client, client_who, server, server_who, port), found in conversations.items():
         if not found[4]:
             continue
@@ -134,7 +169,14 @@ def run(folder: Path, out: Path, limit: int | None, window_seconds: int) -> dict
 
 
 def _up(
-    flags: int, src: str, dst: str, srcport: int, dstport: int, protocol: int, listeners: set[tuple[str, int]], ports: dict[int, set[int]]
+    flags: int,
+    src: str,
+    dst: str,
+    srcport: int,
+    dstport: int,
+    protocol: int,
+    listeners: set[tuple[str, int]],
+    ports: dict[int, set[int]],
 ) -> bool:
     """Whether the source is the client; also where nothing tells."""
     if flags in (2, 18):

@@ -85,7 +85,18 @@ def _job(hour: Generated, work: Path, window_seconds: int = 300) -> Callable[[],
     def run() -> Measured:
         for name in ("tables", "hours", "catalog"):
             shutil.rmtree(hour.lake / name, ignore_errors=True)
-        command = [PYTHON, "-m", "flowlake.cli", "enrich", "--lake", str(hour.lake), "--hour", str(HOUR), "--force", "--json"]
+        command = [
+            PYTHON,
+            "-m",
+            "flowlake.cli",
+            "enrich",
+            "--lake",
+            str(hour.lake),
+            "--hour",
+            str(HOUR),
+            "--force",
+            "--json",
+        ]
         return measure("flowlake", [*command, "--window-seconds", str(window_seconds)])
 
     return run
@@ -156,7 +167,9 @@ def about(options: argparse.Namespace) -> str:
     )
 
 
-def whole_job(hours: Sequence[Generated], formats: dict[int, str], peers: Sequence[str], runs: int, report: Report, name: str) -> dict[int, dict[str, Runs]]:
+def whole_job(
+    hours: Sequence[Generated], formats: dict[int, str], peers: Sequence[str], runs: int, report: Report, name: str
+) -> dict[int, dict[str, Runs]]:
     """The job and its peers on each hour; returns the runs by records."""
     rows: list[list[object]] = []
     memory: list[list[object]] = []
@@ -164,7 +177,9 @@ def whole_job(hours: Sequence[Generated], formats: dict[int, str], peers: Sequen
     same: list[str] = []
     for hour in hours:
         work = cache() / "peers"
-        say(f"{hour.records:,} {formats[id(hour)]} records, {hour.objects} objects, {_mega(hour.gzip_bytes)} MB gz, {_mega(hour.raw_bytes)} MB raw")
+        say(
+            f"{hour.records:,} {formats[id(hour)]} records, {hour.objects} objects, {_mega(hour.gzip_bytes)} MB gz, {_mega(hour.raw_bytes)} MB raw"
+        )
         contestants = {"flowlake": _job(hour, work), **{peer: _peer(peer, hour, work) for peer in peers}}
         found = take_turns(contestants, max(1, runs if hour.records < 20_000_000 else min(runs, 2)))
         if "records" in found:
@@ -182,7 +197,11 @@ def whole_job(hours: Sequence[Generated], formats: dict[int, str], peers: Sequen
             )  # fmt: skip
             peaks = result.peaks()
             memory.append(
-                [f"{hour.records:,} {formats[id(hour)]}", PEERS.get(contestant, contestant), *(peaks.get(kind, "") or "" for kind in ("main", "JVM", "Python worker"))]
+                [
+                    f"{hour.records:,} {formats[id(hour)]}",
+                    PEERS.get(contestant, contestant),
+                    *(peaks.get(kind, "") or "" for kind in ("main", "JVM", "Python worker")),
+                ]
             )
             if contestant in peers and not (contestant == "records" and result.scale > 1):
                 told = compare(hour.lake, work / contestant)
@@ -192,9 +211,20 @@ def whole_job(hours: Sequence[Generated], formats: dict[int, str], peers: Sequen
                     f"action, window, bytes both ways and records; {other:,} not ({told['other_sums']:,} with other sums, {told['only_flowlake']:,} only "
                     f"flowlake's, {told['only_peer']:,} only the peer's); bytes {told['flowlake_bytes']:,} and {told['peer_bytes']:,}"
                 )
-    head = ["records", "contestant", "wall s", "processor s", "records/s", "flowlake's time / its", "MB raw / gz in / Parquet out"]
+    head = [
+        "records",
+        "contestant",
+        "wall s",
+        "processor s",
+        "records/s",
+        "flowlake's time / its",
+        "MB raw / gz in / Parquet out",
+    ]
     report.put(name, table(head, rows))
-    report.put(f"{name} memory", table(["records", "contestant", "driver or only process, MB", "JVM, MB", "greatest Python worker, MB"], memory))
+    report.put(
+        f"{name} memory",
+        table(["records", "contestant", "driver or only process, MB", "JVM, MB", "greatest Python worker, MB"], memory),
+    )
     if same:
         report.put(f"{name} rows", "\n".join(same))
     return measured
@@ -215,8 +245,27 @@ def slopes(measured: dict[int, dict[str, Runs]], raw_bytes: dict[int, int], repo
         slope, cpu = (many.wall - few.wall) / millions, (many.cpu - few.cpu) / millions
         a_tb = cpu * 1e12 / (raw_bytes[large] / (large / 1e6)) / 3600
         usd = a_tb / VCPUS_A_DPU * DPU_HOUR_USD
-        rows.append([PEERS.get(name, name), f"{slope:.2f}", f"{cpu:.2f}", f"{few.wall - slope * small / 1e6:.1f}", f"{a_tb:.2f}", f"{usd:.2f}" if name != "duckdb" else ""])
-    text = table(["contestant", "wall s a million", "processor s a million", "fixed s", "core hours a raw TB", "USD a raw TB on Glue"], rows)
+        rows.append(
+            [
+                PEERS.get(name, name),
+                f"{slope:.2f}",
+                f"{cpu:.2f}",
+                f"{few.wall - slope * small / 1e6:.1f}",
+                f"{a_tb:.2f}",
+                f"{usd:.2f}" if name != "duckdb" else "",
+            ]
+        )
+    text = table(
+        [
+            "contestant",
+            "wall s a million",
+            "processor s a million",
+            "fixed s",
+            "core hours a raw TB",
+            "USD a raw TB on Glue",
+        ],
+        rows,
+    )
     text += (
         f"\n\nThe slope is between {small:,} and {large:,} records. Cost: processor seconds a million records, times the millions of records in a raw "
         f"(inflated) TB, as hours of one core; {VCPUS_A_DPU} vCPUs make a DPU (G.1X), at {DPU_HOUR_USD} USD a DPU-hour (us-east-1). A vCPU there is taken "
@@ -245,7 +294,13 @@ def inner_loop(hour: Generated, runs: int, report: Report) -> None:
         "duckdb": "DuckDB, threads = 1: read_csv, the same group by",
     }
     rows = [
-        [does[name], f"{cpu[name] / hour.records * 1e6:.2f}", f"{hour.records / cpu[name]:,.0f}", f"{cpu[name] / cpu['split']:.2f}", f"{cpu['duckdb'] / cpu[name]:.2f}"]
+        [
+            does[name],
+            f"{cpu[name] / hour.records * 1e6:.2f}",
+            f"{hour.records / cpu[name]:,.0f}",
+            f"{cpu[name] / cpu['split']:.2f}",
+            f"{cpu['duckdb'] / cpu[name]:.2f}",
+        ]
         for name in names
     ]
     head = ["on one core", "processor µs a record", "records/s and core", "times the floor", "times as fast as DuckDB"]
@@ -257,7 +312,9 @@ def objects_memory(report: Report) -> None:
     hour = generated(Parameters(2_000_000, parts=14), say)
     rows = []
     for limit in (10, 100, 1000):
-        run = measure("objects", [PYTHON, "-m", "benchmarks.inner_loop", "flowlake", str(hour.lake), "--objects", str(limit)])
+        run = measure(
+            "objects", [PYTHON, "-m", "benchmarks.inner_loop", "flowlake", str(hour.lake), "--objects", str(limit)]
+        )
         told = json.loads(run.stdout)
         rows.append([f"{limit:,}", f"{told['records']:,}", f"{told['peak_mb']:,}"])
     report.put("objects", table(["objects", "records", "peak MB"], rows))
@@ -271,9 +328,21 @@ def windows(hour: Generated, report: Report) -> None:
         told = Runs("flowlake", [run]).told()
         count = told["rows"]["conversations"]
         size = sum(p.stat().st_size for p in hour.lake.glob("tables/conversations/**/*.parquet"))
-        rows.append([f"{seconds // 60} min", f"{count:,}", f"{hour.records / count:.1f}", f"{_mega(size)}", f"{hour.gzip_bytes / size:.1f}", f"{hour.raw_bytes / size:.0f}"])
+        rows.append(
+            [
+                f"{seconds // 60} min",
+                f"{count:,}",
+                f"{hour.records / count:.1f}",
+                f"{_mega(size)}",
+                f"{hour.gzip_bytes / size:.1f}",
+                f"{hour.raw_bytes / size:.0f}",
+            ]
+        )
     text = table(["window", "rows", "records a row", "Parquet MB", "gz in / out", "raw in / out"], rows)
-    report.put("windows", f"{hour.records:,} v5 records, {_mega(hour.gzip_bytes)} MB gz, {_mega(hour.raw_bytes)} MB raw.\n\n{text}")
+    report.put(
+        "windows",
+        f"{hour.records:,} v5 records, {_mega(hour.gzip_bytes)} MB gz, {_mega(hour.raw_bytes)} MB raw.\n\n{text}",
+    )
 
 
 def big_book(records: int, intervals: int, runs: int, report: Report) -> None:
@@ -283,28 +352,51 @@ def big_book(records: int, intervals: int, runs: int, report: Report) -> None:
     rows = []
     for name, label in (("flowlake", "as it is"), ("with the book", f"padded with {intervals:,} intervals")):
         seconds = found[name].told().get("seconds", {})
-        rows.append([label, f"{found[name].wall:.1f}", f"{found[name].wall / found['flowlake'].wall:.2f}", seconds.get("book", ""), *found[name].peaks().values()])
+        rows.append(
+            [
+                label,
+                f"{found[name].wall:.1f}",
+                f"{found[name].wall / found['flowlake'].wall:.2f}",
+                seconds.get("book", ""),
+                *found[name].peaks().values(),
+            ]
+        )
     kinds = list(found["flowlake"].peaks())
-    report.put("book", table([f"book, {records:,} records", "wall s", "times", "of it the book", *(f"{kind} MB" for kind in kinds)], rows))
+    report.put(
+        "book",
+        table(
+            [f"book, {records:,} records", "wall s", "times", "of it the book", *(f"{kind} MB" for kind in kinds)], rows
+        ),
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__.split("\n")[0])
-    parser.add_argument("--records", default=None, help="hours of so many records, by commas (default 1000000,12000000)")
+    parser.add_argument(
+        "--records", default=None, help="hours of so many records, by commas (default 1000000,12000000)"
+    )
     parser.add_argument("--formats", default="v5", help="v5, v2 or both (default v5; v2 hours of 12 million only)")
     parser.add_argument("--peers", default=None, help="duckdb, spark, records, or none (default duckdb)")
     parser.add_argument("--runs", type=int, default=None, help="runs of each contestant (default 3)")
-    parser.add_argument("--only", default=None, help="some of job, inner, objects, windows, book (default all but book)")
+    parser.add_argument(
+        "--only", default=None, help="some of job, inner, objects, windows, book (default all but book)"
+    )
     parser.add_argument("--quick", action="store_true", help="1 million records, one run")
     parser.add_argument("--full", action="store_true", help="all that is ever measured; an hour")
     parser.add_argument("--no-write", action="store_true", help="print only; docs/performance.md stays as it is")
     options = parser.parse_args()
     runs = options.runs or (1 if options.quick else 3)
-    given = options.records or ("1000000" if options.quick else "1000000,12000000,48000000" if options.full else "1000000,12000000")
+    given = options.records or (
+        "1000000" if options.quick else "1000000,12000000,48000000" if options.full else "1000000,12000000"
+    )
     sizes = sorted(int(size) for size in given.split(","))
     named = options.peers if options.peers is not None else ("duckdb,spark,records" if options.full else "duckdb")
     peers = [peer for peer in named.split(",") if peer in PEERS]
-    parts = options.only.split(",") if options.only else ["job", "inner", "objects", "windows", *(["book"] if options.full else [])]
+    parts = (
+        options.only.split(",")
+        if options.only
+        else ["job", "inner", "objects", "windows", *(["book"] if options.full else [])]
+    )
     formats = ["v5", "v2"] if options.full else options.formats.split(",")
     report = Report(write=not options.no_write)
     began = time.perf_counter()

@@ -270,7 +270,8 @@ class Summary:
             counts.stray_records += int(np.count_nonzero(stray))
             counts.stray_bytes += int(amounts[stray].sum())
         if not bool(data.all()):
-            # What was lost in an interval that reaches into the hour, by this clock or by the other reporter's, may have begun in it.
+            # What was lost in an interval that reaches into the hour, by this clock or by the other reporter's, may
+            # have begun in it.
             off = np.where(status == _SKIPDATA, 2 * CLOCK_SECONDS, 0)
             reaching = (starts < self.hour.ends + off) & (ends > self.hour.starts - off)
             self._no_traffic(at, counts, batch, names, here & ~data, reaching & ~data, status, starts, ends)

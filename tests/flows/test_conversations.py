@@ -110,8 +110,9 @@ def test_skipdata_that_reaches_into_the_hour_spoils_the_receiver_in_this_hour_to
 
 
 def test_skipdata_within_the_clocks_errors_of_the_hour_spoils_the_receiver_too() -> None:
-    """eni-b lost 09:58:00 to 09:58:59 by its clock, eni-a's record of it begins at 10:00:08 by its own: 69 s apart, and each may be
-    off by 60 s."""
+    """eni-b lost 09:58:00 to 09:58:59 by its clock, eni-a's record of it begins at 10:00:08 by its own: 69 s apart,
+    and each may be off by 60 s.
+    """
     a = lines(PLAIN, "eni-a 10.0.0.1 10.0.0.2 50000 443 6 100 10:00:08 10:00:09 ACCEPT OK")
     b = lines(
         PLAIN,
