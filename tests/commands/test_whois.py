@@ -1,0 +1,92 @@
+"""flowlake whois: who held an address then, from the observations in a lake."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flowlake.cli import main
+from flowlake.lake import places
+from flowlake.lake.hours import Hour, from_text
+from flowlake.lake.observations import to_lines
+from flowlake.lake.store import open_store
+from tests.flows.worked import eni, event, gone
+
+AT = "2026-01-01T10:20:00"
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Path:
+    """10.0.0.5 was eni-1's until 10:15:00 and eni-2's from 10:15:20 on; eni-3 has a prefix and an impolite name."""
+    rows = [
+        event("10:05:00", eni("eni-1", "10.0.0.5"), name="CreateNetworkInterface"),
+        gone("10:15:00", "eni-1"),
+        event("10:15:20", eni("eni-2", "10.0.0.5"), name="CreateNetworkInterface"),
+        event("10:30:00", {"kind": "interface", "entity_id": "eni-2"}, "partial", tags={"owner": "data"}),
+        event(
+            "10:06:00",
+            {**eni("eni-3", "10.0.0.7"), "prefixes": ["10.0.1.16/28"], "tags": {"Name": "evil\x1b[31m"}},
+            name="CreateNetworkInterface",
+        ),
+    ]
+    store = open_store(str(tmp_path))
+    for number, row in enumerate(rows):
+        hour = Hour.holding(from_text(row["recorded_at"]).timestamp())
+        store.put(f"{places.observations('events', hour)}{number}.json.gz", to_lines([row]))
+    return tmp_path
+
+
+def ask(capsys: pytest.CaptureFixture[str], lake: Path, address: str, *more: str) -> tuple[int, list[dict[str, Any]]]:
+    code = main(["whois", address, "--lake", str(lake), "--json", *more])
+    said = capsys.readouterr()
+    return code, json.loads(said.out)["intervals"] if said.out else []
+
+
+@pytest.mark.parametrize(
+    ("at", "holder"),
+    [
+        ("10:04:59", None),
+        ("10:05:00", "eni-1"),
+        ("10:14:59", "eni-1"),
+        ("10:15:00", None),
+        ("10:15:19", None),
+        ("10:15:20", "eni-2"),
+    ],
+)
+def test_a_reused_address_belongs_to_its_holder_at_that_time(
+    lake: Path, capsys: pytest.CaptureFixture[str], at: str, holder: str | None
+) -> None:
+    code, rows = ask(capsys, lake, "10.0.0.5", "--at", f"2026-01-01T{at}")
+    assert [r["interface_id"] for r in rows if r["answer"] == "held"] == ([holder] if holder else [])
+    assert code == (0 if holder else 1)
+
+
+def test_after_the_last_sight_the_answer_is_maybe(lake: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, rows = ask(capsys, lake, "10.0.0.5", "--at", "2026-01-01T10:59:00")
+    assert [(r["interface_id"], r["answer"]) for r in rows if r["answer"]] == [("eni-2", "maybe")]
+    assert code == 1
+
+
+def test_an_address_of_a_delegated_prefix_is_its_interfaces(lake: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, rows = ask(capsys, lake, "10.0.1.20", "--at", AT)
+    assert [(r["addr"], r["interface_id"]) for r in rows] == [("10.0.1.16/28", "eni-3")]
+
+
+def test_another_vpc_has_other_holders(lake: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ask(capsys, lake, "10.0.0.5", "--at", AT, "--vpc", "vpc-other") == (1, [])
+
+
+def test_names_are_shown_escaped(lake: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["whois", "10.0.0.7", "--lake", str(lake), "--at", AT])
+    said = capsys.readouterr().out
+    assert "\x1b" not in said
+    assert "evil\\x1b[31m" in said
+
+
+@pytest.mark.parametrize("wrong", [["10.0.0.300"], ["10.0.0.5", "--at", "noon"]])
+def test_what_makes_no_sense_is_said(lake: Path, capsys: pytest.CaptureFixture[str], wrong: list[str]) -> None:
+    assert main(["whois", *wrong, "--lake", str(lake)]) == 2
+    assert "flowlake whois:" in capsys.readouterr().err
