@@ -143,7 +143,8 @@ class Report:
         begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
         pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
         if not pattern.search(document):
-            raise SystemExit(f"{REPORT} has no place for {name}: put '{begin}' and '{end}' where it belongs")
+            say(f"{REPORT.name} has no place for {name}: put '{begin}' and '{end}' where it belongs")
+            return
         REPORT.write_text(pattern.sub(lambda _: f"{begin}\n{text}\n{end}", document), encoding="utf-8")
 
 
