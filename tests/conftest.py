@@ -9,6 +9,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A busy machine is no fault of a test.
+settings.register_profile("flowlake", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("flowlake")
 
 os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
 

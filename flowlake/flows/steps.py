@@ -82,7 +82,9 @@ def _read_object(item: RawObject, store: ObjectStore, summary: Summary, lookup: 
     placed: set[str | None] = {None}
     try:
         with store.open(item.key) as stream:
-            for block in read_blocks(stream, item.key, format=task.format, columns=COLUMNS, block_bytes=BLOCK_BYTES):
+            # Where records of this task had to tell of their interfaces once, the next objects' are asked at once.
+            columns = COLUMNS | set(FACTS) if summary.told else COLUMNS
+            for block in read_blocks(stream, item.key, format=task.format, columns=columns, block_bytes=BLOCK_BYTES):
                 lines += block.lines
                 torn |= block.torn
                 rejects = block.rejects
@@ -91,7 +93,10 @@ def _read_object(item: RawObject, store: ObjectStore, summary: Summary, lookup: 
                 elif block.records.num_rows:
                     summary.add(item.source, block.records, block.fields, block.kind == "transit_gateway")
                     if _strangers(block.records, placed, summary, lookup):
-                        _read_facts(item, store, summary, task)
+                        if columns is COLUMNS:
+                            _read_facts(item, store, summary, task)
+                        elif block.kind == "vpc":
+                            summary.note_facts(block.records)
                     if summary.is_full():
                         yield from _finish(summary, lookup)
                         summary.clear()
