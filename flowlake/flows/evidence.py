@@ -20,6 +20,7 @@ from flowlake.flows.book import FlowLog
 from flowlake.flows.lookup import FORWARDERS, NAT, NOBODY, AddressIndex, Lookup, Names, scopes, within
 from flowlake.flows.summarise import (
     ACCEPT,
+    BEFORE,
     EGRESS,
     EXTRAS,
     FACTS,
@@ -228,17 +229,19 @@ def evidence_of(worker: Worker, lookup: Lookup) -> dict[str, pa.Table]:
     """Tables sources, lines, attested, listeners and facts of one worker, with texts instead of codes."""
     summary, sums = worker.summary, worker.sums
     names = pa.array([None if name is None else str(name) for name in summary.interfaces.list()], pa.string())
-    col = {name: sums[name].to_numpy() for name in ("source", "interface", "action", "records", "first", "last")}
+    used = ("source", "interface", "action", "records", "first", "last", "slot")
+    col = {name: sums[name].to_numpy() for name in used}
     masks = minutes_masks(col["first"], col["last"], summary.hour.starts)
     # Where the inventory does not know an interface that shows two addresses, which of them is its own is not known
     # either.
     interface = col["interface"]
     sure = (worker.local == worker.local_pkt) | (worker.interface[interface] >= 0)
     own = worker.own & (interface != NULL)
+    here = col["slot"] < BEFORE
     facts = summary.facts
     return {
         "sources": _sources_table(summary),
-        "lines": _lines(summary, col, masks, names),
+        "lines": _lines(summary, {name: values[here] for name, values in col.items()}, masks[here], names),
         "facts": pa.table(
             {
                 "interface": names.take(pa.array(list(facts), pa.int64())),
@@ -487,6 +490,9 @@ def hints(
     ids: set[str] = set()
     if evidence.lines.num_rows:
         ids |= {i for i in evidence.lines["interface"].to_pylist() if i is not None}
+    if evidence.attested.num_rows:
+        # Also those that recorded something beside the hour only.
+        ids |= {i for i in evidence.attested["interface"].to_pylist() if i is not None}
     strangers = Names.of(i for i, code in zip(ids, lookup.interfaces.codes(list(ids)), strict=True) if code < 0)
     vpc_ids = {facts["vpc_id"] for facts in evidence.facts.values() if "vpc_id" in facts}
     new_vpcs = Names.of(v for v, code in zip(vpc_ids, lookup.vpcs.codes(list(vpc_ids)), strict=True) if code < 0)

@@ -30,7 +30,7 @@ from flowlake.flows.parcels import pack, unpack
 from flowlake.flows.present import TagSettings, present
 from flowlake.flows.read import NotAFlowLog, read_blocks
 from flowlake.flows.routes import Router
-from flowlake.flows.summarise import COLUMNS, EXTRAS, FACTS, Source, Summary
+from flowlake.flows.summarise import BEFORE, COLUMNS, EXTRAS, FACTS, Source, Summary
 from flowlake.lake.hours import Hour
 from flowlake.lake.store import ObjectStore
 
@@ -242,8 +242,11 @@ def attribute(payloads: Iterable[bytes], world: World, buckets: int) -> Iterator
     """Attributes each parcel of sums, forgets client ports that nothing needs, and cuts the rows into buckets."""
     for payload in payloads:
         rows = attribution.attribute(unpack_sums(payload), world)
+        rows = without_idle_evidence(attribution.fold_client_ports(world, rows))
+        if not rows.num_rows:
+            continue
         bucket = attribution.bucket_of(world, rows, buckets)
-        rows = add_up(attribution.fold_client_ports(world, rows).append_column("bucket", pa.array(bucket)))
+        rows = add_up(rows.append_column("bucket", pa.array(bucket)))
         order = np.argsort(rows["bucket"].to_numpy(), kind="stable")
         sorted_buckets = rows["bucket"].to_numpy()[order]
         rows = rows.drop_columns(["bucket"]).take(pa.array(order))
@@ -251,6 +254,15 @@ def attribute(payloads: Iterable[bytes], world: World, buckets: int) -> Iterator
         begins = np.concatenate([[0], edges]) if len(order) else np.zeros(0, np.int64)
         for begin, end in zip(begins.tolist(), [*begins.tolist()[1:], len(order)], strict=True):
             yield int(sorted_buckets[begin]), ROWS, pack({"rows": rows.slice(begin, end - begin).combine_chunks()})
+
+
+def without_idle_evidence(rows: pa.Table) -> pa.Table:
+    """Of rows beside the hour only those that can tell an end: an interface's own, whose ports are still there."""
+    col = {n: rows[n].to_numpy() for n in ("slot", "srcport", "dstport", "position", "duplicate")}
+    own = (col["position"] == attribution.SENDER) | (col["position"] == attribution.RECEIVER)
+    telling = own & (col["srcport"] > 0) & (col["dstport"] > 0) & ~col["duplicate"]
+    kept = (col["slot"] < BEFORE) | telling
+    return rows if bool(kept.all()) else rows.filter(pa.array(kept))
 
 
 def add_up(rows: pa.Table) -> pa.Table:
@@ -300,7 +312,11 @@ def converse(
     if not tables:
         return
     rows, labels, texts = _as_arrays(tables)
-    chosen = choose(tell_by_connections(rows, world), world)
+    told_rows, here = tell_by_connections(rows, world), rows["slot"] < BEFORE
+    if not bool(here.all()):
+        told_rows = {name: values[here] for name, values in told_rows.items()}
+        labels = {name: values[here] for name, values in labels.items()}
+    chosen = choose(told_rows, world)
     router = Router(world.lookup)
     grouped = group(chosen, labels, router, task.hour.starts, task.window_seconds)
     told: dict[str, object] = {"counts": counts(chosen, world), "rows": 0}

@@ -209,6 +209,23 @@ def test_sum_over_two_hours_is_the_truth_though_records_straddle_them() -> None:
     assert eleven.coverage["fl-a"]["handover_pairs"] == 0
 
 
+def test_the_other_record_beside_the_hour_tells_an_end_and_adds_no_bytes() -> None:
+    """The inventory lacks eni-new. eni-a's record of the connection begins at 10:00:10, eni-new's own at 09:59:50 by its clock: that one
+    is of the hour before, where the receiver's record counts. So eni-a's is evidence here, and its end has a name."""
+    logs = {
+        "fl-1": lines(PLAIN, "eni-a 10.0.0.1 10.0.0.50 50000 443 6 100 10:00:10 10:00:12 ACCEPT OK"),
+        "fl-2": lines(NEW_LOG, "eni-new 10.0.0.1 10.0.0.50 50000 443 6 100 09:59:50 09:59:52 ACCEPT OK ingress vpc-1"),
+    }
+    inventory = steady(VPC, A, flow_log("fl-1"), flow_log("fl-2"))
+    answer = run(inventory, logs)
+    assert [row["uploaded"] for row in answer.rows] == [100]
+    assert answer.show("client_interface_id", "server_interface_id", "server_attribution") == [
+        ("eni-a", "eni-new", "attested")
+    ]
+    assert answer.coverage["fl-2"]["records"] == 0
+    assert answer.coverage["fl-2"]["stray_records"] == 1
+
+
 def test_a_changed_choice_between_hours_is_counted_as_a_handover() -> None:
     a = lines(PLAIN, "eni-a 10.0.0.1 10.0.0.2 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK")
     b = lines(PLAIN, "eni-b 10.0.0.1 10.0.0.2 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK")
@@ -267,6 +284,7 @@ def test_it_does_not_matter_which_worker_read_what(together: bool) -> None:
 # --- NAT -------------------------------------------------------------------------------------------------------------
 
 NAT = eni("eni-nat", "10.0.9.9", subnet="subnet-9", interface_type="nat_gateway")
+NEW_LOG = PLAIN + " flow-direction vpc-id"
 WORLD = "93.184.216.34"
 
 
