@@ -94,7 +94,8 @@ EXTRAS = (
 
 ACCEPT, REJECT, UNKNOWN_ACTION = 0, 1, 2
 BEFORE, AFTER = 62, 63
-"""Slots of what begins beside the hour, as near as two clocks may be off: it tells whose a connection was, uncounted."""
+"""Slots of what begins beside the hour, as near as two clocks may be off: it tells whose a connection was, uncounted.
+"""
 UNSAID, INGRESS, EGRESS = 0, 1, 2
 NULL = 0
 

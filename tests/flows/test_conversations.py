@@ -210,8 +210,10 @@ def test_sum_over_two_hours_is_the_truth_though_records_straddle_them() -> None:
 
 
 def test_the_other_record_beside_the_hour_tells_an_end_and_adds_no_bytes() -> None:
-    """The inventory lacks eni-new. eni-a's record of the connection begins at 10:00:10, eni-new's own at 09:59:50 by its clock: that one
-    is of the hour before, where the receiver's record counts. So eni-a's is evidence here, and its end has a name."""
+    """The inventory lacks eni-new. eni-a's record of the connection begins at 10:00:10, eni-new's own at 09:59:50 by
+    its clock: that one is of the hour before, where the receiver's record counts. So eni-a's is evidence here, and
+    its end has a name.
+    """
     logs = {
         "fl-1": lines(PLAIN, "eni-a 10.0.0.1 10.0.0.50 50000 443 6 100 10:00:10 10:00:12 ACCEPT OK"),
         "fl-2": lines(NEW_LOG, "eni-new 10.0.0.1 10.0.0.50 50000 443 6 100 09:59:50 09:59:52 ACCEPT OK ingress vpc-1"),
