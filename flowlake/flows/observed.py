@@ -19,6 +19,10 @@ HORIZON = timedelta(days=8)
 """How far back a sweep is looked for; an account and region without one within it is read from its events of that time.
 """
 
+INTERVAL, CLOCKS = timedelta(minutes=10), timedelta(minutes=2)
+"""Records of the hour last up to an aggregation interval beyond it, and clocks are off: a sweep nearer to the hour than
+that may be no sight around the last (or first) of them, so that the next one is read too."""
+
 LATE = timedelta(hours=24)
 """How long after a sweep events of before it are still waited for."""
 
@@ -81,8 +85,8 @@ def _chosen(markers: list[dict], begins: datetime, ends: datetime) -> list[dict]
     wanted: set[int] = set()
     for kind in kinds:
         complete = [(i, m) for i, m in enumerate(markers) if kind in m["kinds"]]
-        before = [i for i, m in complete if from_text(m["finished_at"]) <= begins]
-        after = [i for i, m in complete if from_text(m["started_at"]) >= ends]
+        before = [i for i, m in complete if from_text(m["finished_at"]) <= begins - CLOCKS]
+        after = [i for i, m in complete if from_text(m["started_at"]) >= ends + INTERVAL + CLOCKS]
         low = before[-1] if before else complete[0][0]
         high = after[0] if after else len(markers) - 1
         wanted.update(range(low, high + 1))
