@@ -542,7 +542,8 @@ def _further_claims(line: Timeline, vpc_id: str, primary: str | None) -> Iterato
     for at, how, addresses, source in line.listings:
         if how == REMOVED:
             for addr in addresses:
-                if addr in held:
+                if addr != primary:
+                    held.setdefault(addr, (source, [at]))  # what was taken away had been there
                     yield let_go(addr, at, "event", exact=True)
             continue
         if how == ALL:
@@ -551,7 +552,8 @@ def _further_claims(line: Timeline, vpc_id: str, primary: str | None) -> Iterato
         for addr in addresses:
             if addr == primary:
                 continue
-            if how == ADDED and addr in held and held[addr][1][-1] < at:
+            if how == ADDED and addr in held and held[addr][1][0] < at:
+                held[addr] = held[addr][0], [m for m in held[addr][1] if m < at]
                 yield let_go(addr, at, "change")
             held.setdefault(addr, (source, []))[1].append(at)
     for addr in list(held):
@@ -574,9 +576,16 @@ def _cut_secondary(told: list[Told]) -> list[Claim]:
             result.append(rivals[0][0])
             continue
         for claim, moments in rivals:
-            others = sorted(other.valid_from for other, _ in rivals if other.interface_id != claim.interface_id)
-            result += _cut(claim, others, moments)
+            others = {m for other in rivals if other[0].interface_id != claim.interface_id for m in _told_at(other)}
+            result += _cut(claim, sorted(others), moments)
     return result
+
+
+def _told_at(one: Told) -> tuple[int, ...]:
+    """The moments at which the claim's interface had the address, whatever becomes of the time between."""
+    claim, moments = one
+    ends = (claim.valid_to,) if claim.exact_end or not moments else ()
+    return claim.valid_from, *moments, *ends
 
 
 def _cut(claim: Claim, others: list[int], moments: list[int]) -> Iterator[Claim]:

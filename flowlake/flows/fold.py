@@ -501,7 +501,7 @@ def _absences(line: Timeline, seen: list[Sight], sweeps: Sequence[Sweep], missed
             and line.first_seen < sweep.started_at
             and all(s.source_id != sweep.sweep_id for s in seen)
         ):
-            ends.append(max(sweep.started_at, last))
+            ends.append(sweep.finished_at)  # it was listed at some time until then
             break
     if ends:
         line.end(min(ends), "absence")

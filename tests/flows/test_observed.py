@@ -61,7 +61,9 @@ def test_from_the_last_sweep_before_the_hour_to_the_first_after_it(lake: ObjectS
 
 
 def test_a_sweep_that_runs_into_the_hour_is_not_one_before_it(lake: ObjectStore) -> None:
-    """Finished at 09:58:00 it is before the hour, whatever two clocks say; at 09:58:01 it is not, and the one before it is read too."""
+    """Finished at 09:58:00 it is before the hour, whatever two clocks say; at 09:58:01 it is not: the one before it is
+    read too.
+    """
     put_sweep(lake, "08:00", sweep("08:00", eni("eni-a", "10.0.0.1")))
     put_sweep(lake, "09:58", sweep("09:58", eni("eni-a", "10.0.0.1")))
     assert found(lake) == ["09:58 eni-a"]
@@ -70,7 +72,9 @@ def test_a_sweep_that_runs_into_the_hour_is_not_one_before_it(lake: ObjectStore)
 
 
 def test_a_sweep_at_the_hours_end_does_not_see_its_last_records_to_their_end(lake: ObjectStore) -> None:
-    """What begins at 10:59 may last to 11:09 and be off by a minute or two: the sweep of 11:00 is no sight after it, that of 11:12 is."""
+    """What begins at 10:59 may last to 11:09 and be off by a minute or two: the sweep of 11:00 is no sight after it,
+    that of 11:12 is.
+    """
     for at in ("09:00", "11:00", "11:12", "11:24"):
         put_sweep(lake, at, sweep(at, eni("eni-a", "10.0.0.1")))
     assert found(lake) == ["09:00 eni-a", "11:00 eni-a", "11:12 eni-a"]
