@@ -26,7 +26,8 @@ from flowlake.flows.read import read_blocks
 from flowlake.flows.read.formats import FIELD_TYPES, VPC_FIELDS, Format
 from flowlake.flows.read.inflate import Inflated
 from flowlake.flows.read.objects import whole_lines
-from flowlake.flows.read.text import Layout, parse_csv
+from flowlake.flows.read.split import kinds_of, split
+from flowlake.flows.read.text import LONGEST_LINE, SPACE
 
 FIELDS = {2: tuple(VPC_FIELDS)[:14], 5: tuple(VPC_FIELDS)[:29]}
 # What the enrichment reads of a record.
@@ -142,9 +143,8 @@ def inflating(path: Path) -> None:
 
 
 def splitting(fields: tuple[str, ...], columns: tuple[str, ...]) -> Callable[[Path], None]:
-    """Inflating and Arrow's CSV reader alone: no checks, no rejects."""
-    layout = Layout(Format(fields))
-    kinds = {name: pa.int32() if FIELD_TYPES[name] == "int" else pa.utf8() for name in columns}
+    """Inflating and splitting into typed columns alone: no checks, no rejects."""
+    kinds = kinds_of(Format(fields).column_names, {name: FIELD_TYPES[name] for name in columns})
 
     def step(path: Path) -> None:
         with path.open("rb") as file:
@@ -152,7 +152,7 @@ def splitting(fields: tuple[str, ...], columns: tuple[str, ...]) -> Callable[[Pa
             while content.read(1) not in (b"\n", b""):
                 pass
             for block in whole_lines(content, 16 << 20):
-                parse_csv(block, layout, kinds)
+                split(block, SPACE, kinds, LONGEST_LINE, tidied=False)
 
     return step
 

