@@ -28,7 +28,12 @@ OUTSIDE = {
 }
 
 # The edges: the only modules of flows that know these.
-ONLY_IN = {"numba": {"split"}, "pyspark": {"job", "spark", "schemas"}, "great_expectations": {"audit"}, "boto3": set()}
+ONLY_IN = {
+    "numba": {"hashing", "split"},
+    "pyspark": {"job", "spark", "schemas"},
+    "great_expectations": {"audit"},
+    "boto3": set(),
+}
 
 # What may not be loaded by importing the package's parts: heavy, and not wanted by 'flowlake --help'.
 HEAVY = {"pyspark", "great_expectations", "duckdb", "pandas"}
