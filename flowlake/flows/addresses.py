@@ -12,6 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 U64 = npt.NDArray[np.uint64]
 
@@ -20,6 +22,7 @@ V4_LENGTH = 96
 """Length of the prefix under which all IPv4 addresses stand."""
 NONE_HIGH = np.uint64(0xFFFFFFFFFFFFFFFF)
 NONE_LOW = np.uint64(0)
+_LOW = 0xFFFFFFFFFFFFFFFF
 
 
 def parse(texts: Sequence[str | None]) -> tuple[U64, U64]:
@@ -72,6 +75,14 @@ def is_v4(high: U64, low: U64) -> npt.NDArray[np.bool_]:
     return (high == 0) & ((low >> np.uint64(32)) == np.uint64(0xFFFF))
 
 
+def held(first: int, last: int, high: U64, low: U64) -> npt.NDArray[np.bool_]:
+    """Whether addresses lie between these two, as range_of has them, both included."""
+    fh, fl, lh, ll = (np.uint64(v) for v in (first >> 64, first & _LOW, last >> 64, last & _LOW))
+    after = (high > fh) | ((high == fh) & (low >= fl))
+    before = (high < lh) | ((high == lh) & (low <= ll))
+    return after & before
+
+
 def _in_v4(high: U64, low: U64, cidr: str) -> npt.NDArray[np.bool_]:
     first, last = range_of(cidr)
     return (high == 0) & (low >= np.uint64(first)) & (low <= np.uint64(last))
@@ -95,3 +106,22 @@ def is_public(high: U64, low: U64) -> npt.NDArray[np.bool_]:
     for cidr in NOT_PUBLIC_V4:
         public &= ~_in_v4(high, low, cidr)
     return public | ((high >> np.uint64(61)) == np.uint64(1))
+
+
+_OCTETS = pa.array([str(i) for i in range(256)])
+
+
+def to_texts(high: U64, low: U64) -> pa.StringArray:
+    """Addresses as texts, IPv4 dotted and IPv6 as RFC 5952 writes it; null for NONE."""
+    v4 = is_v4(high, low)
+    octets = [_OCTETS.take(pa.array((low[v4] >> np.uint64(shift)).astype(np.uint8))) for shift in (24, 16, 8, 0)]
+    dotted = pc.binary_join_element_wise(*octets, ".")
+    others = np.flatnonzero(~v4)
+    longer = [
+        None if h == NONE_HIGH and lo == NONE_LOW else str(ipaddress.IPv6Address((h << 64) | lo))
+        for h, lo in zip(high[others].tolist(), low[others].tolist(), strict=True)
+    ]
+    place = np.empty(len(high), dtype=np.int64)
+    place[v4] = np.arange(len(dotted))
+    place[others] = len(dotted) + np.arange(len(others))
+    return pa.concat_arrays([dotted, pa.array(longer, pa.string())]).take(pa.array(place))

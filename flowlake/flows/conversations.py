@@ -9,9 +9,8 @@ what the sender counts as accepted and the receiver refused is one attempt, reje
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +33,7 @@ from flowlake.flows.attribute import (
     World,
 )
 from flowlake.flows.evidence import NOT_LOGGED, REJECTED, SKIPPED
+from flowlake.flows.hashing import distinct
 from flowlake.flows.lookup import NOBODY, mix
 from flowlake.flows.roles import has_ports
 from flowlake.flows.routes import Router
@@ -263,6 +263,34 @@ def _handovers(rows: Mapping[str, npt.NDArray], world: World, receiver_first: Bo
 # --- one row a conversation ------------------------------------------------------------------------------------------
 
 
+# Conversations of a whole file are in memory at once: what needs no 64 bits has fewer.
+_NARROW: dict[npt.DTypeLike, tuple[str, ...]] = {
+    np.int32: (
+        "client",
+        "server",
+        "protocol",
+        "server_port",
+        "next_hop",
+        "next_hop_type",
+        "reject_reason",
+        "nat",
+        "hop",
+    ),
+    np.int8: (
+        "leg",
+        "action",
+        "has_flags",
+        "roles_by",
+        "contested_client",
+        "contested_server",
+        "unsure",
+        "path",
+        "encryption",
+    ),
+}
+_TYPES = {name: type_ for type_, names in _NARROW.items() for name in names}
+
+
 @dataclass
 class Grouped:
     """Conversations as integers: one row a conversation; endpoints are rows of endpoints (see Endpoints)."""
@@ -271,6 +299,23 @@ class Grouped:
     endpoints: Endpoints
     reporters: tuple[I64, npt.NDArray]
     also: tuple[I64, npt.NDArray]
+
+    def __len__(self) -> int:
+        return len(self.columns["client"])
+
+    def take(self, rows: I64) -> Grouped:
+        """Some of the conversations, with all endpoints."""
+        columns = {name: values[rows] for name, values in self.columns.items()}
+        return Grouped(columns, self.endpoints, _taken(self.reporters, rows), _taken(self.also, rows))
+
+
+def _taken(lists: tuple[I64, npt.NDArray], rows: I64) -> tuple[I64, npt.NDArray]:
+    """Lists of some rows, as offsets and flat values."""
+    offsets, flat = lists
+    begins, lengths = offsets[rows], np.diff(offsets)[rows]
+    ends = np.cumsum(lengths)
+    at = np.arange(int(lengths.sum())) + np.repeat(begins - (ends - lengths), lengths)
+    return np.concatenate([[0], ends]), flat[at]
 
 
 @dataclass
@@ -289,19 +334,6 @@ class Endpoints:
     """
 
 
-def _distinct(parts: Sequence[npt.NDArray]) -> tuple[I64, I64]:
-    """First row and number of each distinct combination; compared in full, not by digest alone."""
-    for salt in range(8):
-        key = np.zeros(len(parts[0]), dtype=np.uint64)
-        for i, part in enumerate(parts):
-            values = part.astype(np.uint64) if part.dtype != np.uint64 else part
-            key = mix(np.full(len(key), i + salt * 31, np.int64), key, values)
-        _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
-        if all(bool(np.array_equal(part[first][inverse], part)) for part in parts):
-            return first, inverse
-    raise AssertionError("eight salts in a row collided")
-
-
 def _with_best_how(ends: Sequence[npt.NDArray], how: npt.NDArray) -> tuple[I64, I64]:
     """First row and number of each distinct end, as strongly known as in any row of the same pair; how becomes that of
     each row.
@@ -309,14 +341,14 @@ def _with_best_how(ends: Sequence[npt.NDArray], how: npt.NDArray) -> tuple[I64, 
     ends: the client of each row, then the server of each row. Other pairs play no part: which of them lie in one
     bucket is chance.
     """
-    _, end = _distinct(ends)
+    _, end = distinct(*ends)
     size = len(end) // 2
     far = np.concatenate([end[size:], end[:size]])
-    _, pair = np.unique(end.astype(np.int64) << 32 | far, return_inverse=True)
-    best = np.full(int(pair.max()) + 1, NONE, dtype=how.dtype)
+    pairs, pair = distinct(end << 32 | far)
+    best = np.full(len(pairs), NONE, dtype=how.dtype)
     np.minimum.at(best, pair, how)
     how[:] = best[pair]
-    return _distinct([end.astype(np.int64), how.astype(np.int64)])
+    return distinct(end << 8 | how)
 
 
 def group(
@@ -344,9 +376,7 @@ def group(
         ends[end].append(np.where(up, lab[f"{straight}_label"], lab[f"{flipped}_label"]))
     both = [np.concatenate([c, s]) for c, s in zip(ends["client"], ends["server"], strict=True)]
     how = np.concatenate([np.where(up, r["src_how"], r["dst_how"]), np.where(up, r["dst_how"], r["src_how"])])
-    first_end, end_of = _with_best_how(
-        [part.astype(np.int64) if part.dtype != np.uint64 else part for part in both], how
-    )
+    first_end, end_of = _with_best_how(both, how)
     size = len(use)
     client, server = end_of[:size], end_of[size:]
     who, state, high, low, scope, label = (part[first_end] for part in both)
@@ -368,7 +398,7 @@ def group(
         | r["protocol"].astype(np.int64) << 17
         | (server_port + 1)
     )
-    first, of = _distinct([packed, client.astype(np.int64), server.astype(np.int64)])
+    first, of = distinct(packed, client << 32 | server)
     count = len(first)
     published = ~evidence
     kept = np.zeros(count, dtype=np.bool_)
@@ -418,15 +448,15 @@ def group(
         "reject_reason": largest(lab["reject_reason"], everything),
         "encryption": smallest(np.where(r["encryption"] < 0, 99, r["encryption"]), everything, 99),
     }
-    pair_of = client.astype(np.int64) << 32 | server
-    published_pair = columns["client"].astype(np.int64) << 32 | columns["server"]
+    pair_of = client << 32 | server
+    published_pair = columns["client"] << 32 | columns["server"]
     for name, kind in (("nat", NAT_INSIDE), ("hop", HOP)):
         seen = (r["position"] == BETWEEN) & (r["leg"] == kind) & (r["reporter"] >= 0)
         columns[name] = _by_pair(pair_of[seen], r["reporter"][seen], published_pair)
     reporters = _lists(new_number[of[published]], r["reporter"][published], int(kept.sum()))
     seen_too = evidence & kept[of]
     also = _lists(new_number[of[seen_too]], r["reporter"][seen_too], int(kept.sum()))
-    return Grouped(columns, endpoints, reporters, also)
+    return Grouped({n: v.astype(_TYPES.get(n, np.int64)) for n, v in columns.items()}, endpoints, reporters, also)
 
 
 def _path_recorded(client: I64, server: I64, path: npt.NDArray, up: Bools) -> Bools:
@@ -447,14 +477,11 @@ def _routed_to_nat(client: I64, server: I64, endpoints: Endpoints, router: Route
     if not len(asked):
         return answer
     subnets = router.subnet_of(endpoints.who[client[asked]])
-    keys, of = np.unique(subnets.astype(np.int64) << 32 | server[asked], return_inverse=True)
-    high, low = endpoints.high.tolist(), endpoints.low.tolist()
-    leads = np.zeros(len(keys), dtype=np.bool_)
-    for i, key in enumerate(keys.tolist()):
-        end = key & 0xFFFFFFFF
-        way = router.way(key >> 32, (high[end] << 64) | low[end])
-        leads[i] = way is not None and way[0] == "nat_gateway"
-    answer[asked] = leads[of]
+    first, of = distinct(subnets << 32 | server[asked])
+    end = server[asked[first]]
+    target = router.ways(subnets[first], endpoints.high[end], endpoints.low[end])
+    to_nat = np.array([via == "nat_gateway" for via, _ in router.targets] + [False], dtype=np.bool_)
+    answer[asked] = to_nat[target][of]
     return answer
 
 
@@ -490,27 +517,54 @@ def _lists(row: I64, values: npt.NDArray, count: int) -> tuple[I64, npt.NDArray]
     return np.cumsum(offsets), (keys & 0xFFFFFFFF).astype(np.int32)
 
 
-def endpoint_digests(endpoints: Endpoints, names: Sequence[tuple]) -> U64:
-    """A 64-bit digest of what makes each endpoint itself: the same in every run that knows the same."""
-    digests = [int.from_bytes(hashlib.blake2b(repr(name).encode(), digest_size=8).digest(), "big") for name in names]
-    return np.array(digests, dtype=np.uint64)
+# --- several buckets as one ------------------------------------------------------------------------------------------
 
 
-_HEX = np.frombuffer(b"".join(b"%02x" % i for i in range(256)), dtype="S2")
+def together(parts: Sequence[Grouped]) -> Grouped:
+    """Conversations of several buckets as one; ends that several have in common stand once."""
+    ends = [np.concatenate([getattr(part.endpoints, field.name) for part in parts]) for field in fields(Endpoints)]
+    first, number = distinct(*ends)
+    begins = np.cumsum([0, *(len(part.endpoints.who) for part in parts[:-1])])
+    columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns}
+    for end in ("client", "server"):
+        renumbered = [number[begin + part.columns[end]] for begin, part in zip(begins, parts, strict=True)]
+        columns[end] = np.concatenate(renumbered).astype(columns[end].dtype)
+    return Grouped(
+        columns,
+        Endpoints(*(column[first] for column in ends)),
+        _one_list([p.reporters for p in parts]),
+        _one_list([p.also for p in parts]),
+    )
 
 
-def conversation_ids(grouped: Grouped, digests: U64) -> pa.Array:
-    """32 hexadecimal digits for each conversation."""
+def _one_list(parts: Sequence[tuple[I64, npt.NDArray]]) -> tuple[I64, npt.NDArray]:
+    lengths = np.concatenate([np.diff(offsets) for offsets, _ in parts])
+    return np.concatenate([[0], np.cumsum(lengths)]), np.concatenate([flat for _, flat in parts])
+
+
+# --- identity --------------------------------------------------------------------------------------------------------
+
+
+def conversation_digests(grouped: Grouped, digests: U64) -> tuple[U64, U64]:
+    """128 bits of what makes each conversation itself. digests: of its endpoints."""
     c = grouped.columns
     rest = (
         c["window_start"] << 24
         ^ c["leg"].astype(np.int64) << 60
         ^ c["action"].astype(np.int64) << 56
-        ^ c["protocol"] << 17
-        ^ (c["server_port"] + 1)
+        ^ c["protocol"].astype(np.int64) << 17
+        ^ (c["server_port"].astype(np.int64) + 1)
     )
     one = mix(rest, digests[c["client"]], digests[c["server"]])
     two = mix(rest, digests[c["server"]], digests[c["client"]], salt=5)
+    return one, two
+
+
+_HEX = np.frombuffer(b"".join(b"%02x" % i for i in range(256)), dtype="S2")
+
+
+def as_hexadecimal(one: U64, two: U64) -> pa.Array:
+    """32 hexadecimal digits for each pair of words."""
     octets = np.stack([one, two], axis=1).astype(">u8").view(np.uint8)
     texts = _HEX[octets.reshape(-1)].view("S32")
     return pc.cast(pa.array(texts, type=pa.binary(32)), pa.binary()).cast(pa.string())

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from flowlake.flows import coverage, steps
 from flowlake.flows.attribute import Settings, World
 from flowlake.flows.book import Book, build
+from flowlake.flows.endpoints import TagSettings, states_table
 from flowlake.flows.evidence import NOT_LOGGED, hints, merge
 from flowlake.flows.job import Options, _lives, aws_ranges_at, hour_state, raw_place
 from flowlake.flows.lookup import compile_book
@@ -26,7 +27,6 @@ from flowlake.flows.networks import known_networks
 from flowlake.flows.objects import raw_objects
 from flowlake.flows.observed import observations
 from flowlake.flows.parcels import unpack
-from flowlake.flows.present import TagSettings, states_table
 from flowlake.flows.publish import PROVISIONAL
 from flowlake.flows.schemas import arrow_schema
 from flowlake.lake.contracts import contract
@@ -80,7 +80,8 @@ def enrich_in_process(
     kept = _Kept()
     written: list[dict[str, Any]] = []
     for bucket in sorted(bucketed):
-        for _, _, told in steps.converse(bucketed.pop(bucket), world, states, tags, task, kept, "", bucket):  # type: ignore[arg-type]
+        parcels_of_bucket = [(bucket, payload) for payload in bucketed.pop(bucket)]
+        for _, _, told in steps.converse(parcels_of_bucket, world, states, tags, task, kept, "", bucket):  # type: ignore[arg-type]
             written.append(_document(told))
     counts = steps.merge_counts(part["counts"] for part in written)
     reconciliation = coverage.reconcile(evidence, counts, [part.get("published", {}) for part in written])

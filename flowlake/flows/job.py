@@ -21,6 +21,7 @@ from flowlake.flows import coverage, steps
 from flowlake.flows.attribute import Settings, World
 from flowlake.flows.audit import audit_run, prepare
 from flowlake.flows.book import Book, build
+from flowlake.flows.endpoints import TagSettings, states_table
 from flowlake.flows.evidence import Evidence, Hints, hints, merge
 from flowlake.flows.fold import OPEN
 from flowlake.flows.lookup import Lookup, compile_book
@@ -28,7 +29,6 @@ from flowlake.flows.networks import Ranges, aws_ranges, known_networks
 from flowlake.flows.objects import RawObject, raw_objects, tasks
 from flowlake.flows.observed import Sweeps, observations
 from flowlake.flows.parcels import unpack
-from flowlake.flows.present import TagSettings, states_table
 from flowlake.flows.publish import (
     FINAL,
     PROVISIONAL,
@@ -331,7 +331,7 @@ class _Hour:
             number = running.partitionId() if running else 0
             book_states = pa.ipc.open_stream(pa.py_buffer(states.value)).read_all()
             yield from _as_batches(
-                steps.converse(_payloads(batches), shared.value, book_states, settings, task, store, folder, number)
+                steps.converse(_by_bucket(batches), shared.value, book_states, settings, task, store, folder, number)
             )
 
         bucketed = sums.mapInArrow(attribute, PARCELS).repartition(partitions, "bucket")
@@ -446,6 +446,12 @@ def _payloads(batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
         column = batch.column(batch.schema.get_field_index("payload"))
         for value in column:
             yield value.as_py()
+
+
+def _by_bucket(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, bytes]]:
+    for batch in batches:
+        for bucket, payload in zip(batch.column("bucket"), batch.column("payload"), strict=True):
+            yield bucket.as_py(), payload.as_py()
 
 
 _PARCEL_SCHEMA = pa.schema([("bucket", pa.int32()), ("kind", pa.string()), ("payload", pa.binary())])

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from flowlake.flows.addresses import U64, as_int, is_public, parse, range_of
+from flowlake.flows.addresses import U64, as_int, held, is_public, parse, range_of
 from flowlake.flows.book import Book
 from flowlake.flows.fold import OPEN
 
@@ -219,16 +219,10 @@ def within(lookup: Lookup, vpc: I32, high: U64, low: U64) -> Bools:
 
 
 def _held(ranges: Sequence[tuple[int, int]], high: U64, low: U64) -> Bools:
-    held = np.zeros(len(high), dtype=np.bool_)
+    result = np.zeros(len(high), dtype=np.bool_)
     for first, last in ranges:
-        fh, fl, lh, ll = (np.uint64(v) for v in (first >> 64, first & _LOW, last >> 64, last & _LOW))
-        after = (high > fh) | ((high == fh) & (low >= fl))
-        before = (high < lh) | ((high == lh) & (low <= ll))
-        held |= after & before
-    return held
-
-
-_LOW = 0xFFFFFFFFFFFFFFFF
+        result |= held(first, last, high, low)
+    return result
 
 
 def compile_book(book: Book) -> Lookup:

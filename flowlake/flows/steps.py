@@ -11,6 +11,7 @@ What a step sends on is (bucket, kind, payload); payloads are parcels or JSON.
 from __future__ import annotations
 
 import io
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,14 +21,26 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from flowlake.flows import attribute as attribution
-from flowlake.flows.attribute import World
+from flowlake.flows.attribute import LEGS, World
 from flowlake.flows.connections import tell_by_connections
-from flowlake.flows.conversations import COUNTED, DUPLICATE, FATES, ON_HOP, OUTSIDE, Chosen, choose, group
+from flowlake.flows.conversations import (
+    COUNTED,
+    DUPLICATE,
+    FATES,
+    ON_HOP,
+    OUTSIDE,
+    Chosen,
+    Grouped,
+    choose,
+    group,
+    together,
+)
+from flowlake.flows.endpoints import TagSettings
 from flowlake.flows.evidence import Worker, evidence_of, examine
 from flowlake.flows.lookup import NOBODY, Lookup
 from flowlake.flows.objects import RawObject, made_at
 from flowlake.flows.parcels import pack, unpack
-from flowlake.flows.present import TagSettings, present
+from flowlake.flows.present import present
 from flowlake.flows.read import NotAFlowLog, read_blocks
 from flowlake.flows.routes import Router
 from flowlake.flows.summarise import BEFORE, COLUMNS, EXTRAS, FACTS, Source, Summary
@@ -294,11 +307,16 @@ def add_up(rows: pa.Table) -> pa.Table:
 
 # --- converse --------------------------------------------------------------------------------------------------------
 
+CONVERSATIONS_A_FILE = 500_000
+"""As many are written to a file, about 24 MB; it may be more by what one bucket holds."""
+DICTIONARY_BYTES = 8 << 20
+"""Addresses of a row group that are all different still fit."""
+
 _TEXT_COLUMNS = ("src_label", "dst_label", "next_hop", "next_hop_type", "reject_reason")
 
 
 def converse(
-    payloads: Iterable[bytes],
+    payloads: Iterable[tuple[int, bytes]],
     world: World,
     states: pa.Table,
     settings: TagSettings,
@@ -307,35 +325,61 @@ def converse(
     folder: str,
     number: int,
 ) -> Iterator[Parcel]:
-    """Makes the conversations of some buckets and writes them as one file. Sends on what was written and counted."""
-    tables = [unpack(payload)["rows"] for payload in payloads]
-    if not tables:
-        return
-    rows, labels, texts = _as_arrays(tables)
+    """Makes the conversations of some buckets and writes them as files. Sends on what was written and counted.
+
+    Buckets are worked on one after the other, each whole: what meets there does not depend on what else is here, and
+    memory holds the rows of one. Conversations are kept as integers until they fill a file.
+    """
+    by_bucket: dict[int, list[bytes]] = {}
+    for bucket, payload in payloads:
+        by_bucket.setdefault(bucket, []).append(payload)
+    router, texts = Router(world.lookup), dict[str, int]()
+    kept: list[Grouped] = []
+    counted: list[dict[str, dict[str, int]]] = []
+    files = 0
+    for bucket in sorted(by_bucket):
+        grouped, of_bucket = _converse_bucket(by_bucket.pop(bucket), texts, world, router, task)
+        counted.append(of_bucket)
+        if grouped is not None:
+            kept.append(grouped)
+        if kept and (not by_bucket or sum(map(len, kept)) >= CONVERSATIONS_A_FILE):
+            key = f"{folder}part-{number:05d}-{files:02d}.zstd.parquet"
+            whole = together(kept)
+            kept.clear()
+            size = _write(store, key, present(whole, list(texts), states, world, router, settings))
+            told = {"key": key, "size": size, "rows": len(whole), "published": _bytes_by_leg(whole)}
+            yield 0, WRITTEN, json.dumps(told | {"counts": _as_texts(merge_counts(counted))}).encode()
+            counted.clear()
+            files += 1
+    if counted:
+        yield 0, WRITTEN, json.dumps({"rows": 0, "counts": _as_texts(merge_counts(counted))}).encode()
+
+
+def _converse_bucket(
+    payloads: Iterable[bytes], texts: dict[str, int], world: World, router: Router, task: Task
+) -> tuple[Grouped | None, dict[str, dict[str, int]]]:
+    """The conversations of a bucket, if it has any, and what was counted. texts: the codes of labels, added to."""
+    rows, labels = _as_arrays([unpack(payload)["rows"] for payload in payloads], texts)
     told_rows, here = tell_by_connections(rows, world), rows["slot"] < BEFORE
     if not bool(here.all()):
         told_rows = {name: values[here] for name, values in told_rows.items()}
         labels = {name: values[here] for name, values in labels.items()}
     chosen = choose(told_rows, world)
-    router = Router(world.lookup)
-    grouped = group(chosen, labels, router, task.hour.starts, task.window_seconds)
-    told: dict[str, object] = {"counts": counts(chosen, world), "rows": 0}
-    if grouped is not None:
-        table = present(grouped, texts, states, world, router, settings)
-        key = f"{folder}part-{number:05d}.zstd.parquet"
-        told |= {"key": key, "size": _write(store, key, table), "rows": table.num_rows}
-        told["published"] = {leg: sum(bytes_of_leg) for leg, bytes_of_leg in _bytes_by_leg(table).items()}
-    yield 0, WRITTEN, json.dumps(told).encode()
+    return group(chosen, labels, router, task.hour.starts, task.window_seconds), counts(chosen, world)
 
 
-def _bytes_by_leg(table: pa.Table) -> dict[str, tuple[int, int]]:
-    by_leg = table.group_by("leg").aggregate([("uploaded", "sum"), ("downloaded", "sum")]).to_pylist()
-    return {row["leg"]: (row["uploaded_sum"] or 0, row["downloaded_sum"] or 0) for row in by_leg}
+def _as_texts(counted: Mapping[int, dict[str, int]]) -> dict[str, dict[str, int]]:
+    return {str(source): entry for source, entry in counted.items()}
 
 
-def _as_arrays(tables: list[pa.Table]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], list[str | None]]:
+def _bytes_by_leg(grouped: Grouped) -> dict[str, int]:
+    c = grouped.columns
+    sizes = c["uploaded"] + c["downloaded"]
+    return {LEGS[leg]: int(sizes[c["leg"] == leg].sum()) for leg in np.unique(c["leg"]).tolist()}
+
+
+def _as_arrays(tables: list[pa.Table], texts: dict[str, int]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     whole = pa.concat_tables(tables).unify_dictionaries()
-    texts: dict[str, int] = {}
     rows: dict[str, np.ndarray] = {}
     labels: dict[str, np.ndarray] = {}
     for name in whole.column_names:
@@ -348,22 +392,42 @@ def _as_arrays(tables: list[pa.Table]) -> tuple[dict[str, np.ndarray], dict[str,
             ]
         else:
             rows[name] = column.to_numpy()
-    return rows, labels, list(texts)
+    return rows, labels
 
 
-def _write(store: ObjectStore, key: str, table: pa.Table) -> int:
+_UNIQUE = "conversation_id"
+_PRUNED_BY = ("window_start", "started_at", "ended_at", "client_account_id", "client_vpc_id", "client_region")
+"""Columns by which readers can skip row groups: those that files are sorted by, and what goes along with them."""
+
+
+def _write(store: ObjectStore, key: str, row_groups: Iterator[pa.Table]) -> int:
+    """Writes tables as the row groups of one Parquet file; there is one at least. Returns its size in bytes."""
     sink = io.BytesIO()
-    pq.write_table(
-        table,
+    first = next(row_groups)
+    with pq.ParquetWriter(
         sink,
+        first.schema,
         compression="zstd",
         compression_level=3,
-        row_group_size=250_000,
         version="2.6",
         coerce_timestamps="us",
-    )
+        use_dictionary=[leaf for field in first.schema if field.name != _UNIQUE for leaf in _leaves(field)],
+        dictionary_pagesize_limit=DICTIONARY_BYTES,
+        write_statistics=list(_PRUNED_BY),
+        # The columns are dictionaries here only; readers are to see the plain types of the contract.
+        store_schema=False,
+    ) as writer:
+        for table in itertools.chain([first], row_groups):
+            writer.write_table(table, row_group_size=table.num_rows)
     store.put(key, sink.getvalue())
     return sink.tell()
+
+
+def _leaves(field: pa.Field) -> list[str]:
+    """The columns of a Parquet file that a field becomes."""
+    if pa.types.is_map(field.type):
+        return [f"{field.name}.key_value.{part}" for part in ("key", "value")]
+    return [f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name]
 
 
 def counts(chosen: Chosen, world: World) -> dict[str, dict[str, int]]:

@@ -24,13 +24,13 @@ import pyarrow.parquet as pq
 from flowlake.flows import coverage, steps
 from flowlake.flows.attribute import Settings, World
 from flowlake.flows.book import Book, build
+from flowlake.flows.endpoints import TagSettings, states_table
 from flowlake.flows.evidence import Evidence, Hints, hints, merge
 from flowlake.flows.job import _lives
 from flowlake.flows.lookup import compile_book
 from flowlake.flows.networks import Ranges, aws_ranges, known_networks
 from flowlake.flows.objects import RawObject, source_of
 from flowlake.flows.parcels import unpack
-from flowlake.flows.present import TagSettings, states_table
 from flowlake.lake.contracts import contract
 from flowlake.lake.hours import Hour
 from flowlake.lake.observations import Row, observation
@@ -268,7 +268,8 @@ def run(
         buckets.setdefault(bucket, []).append(payload)
     written = []
     for bucket, payloads in sorted(buckets.items()):
-        told = steps.converse(payloads, world, states_table(book), TagSettings(), task, store, "out/", bucket)  # type: ignore[arg-type]
+        parcels_of_bucket = [(bucket, payload) for payload in payloads]
+        told = steps.converse(parcels_of_bucket, world, states_table(book), TagSettings(), task, store, "out/", bucket)  # type: ignore[arg-type]
         written += [json.loads(payload) for _, _, payload in told]
     counts = steps.merge_counts(part["counts"] for part in written)
     rows = [row for part in written if "key" in part for row in _published(store.held[part["key"]])]
