@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -43,6 +44,7 @@ from flowlake.flows.publish import (
     repair,
 )
 from flowlake.flows.schemas import arrow_schema
+from flowlake.flows.seats import seats
 from flowlake.lake import places
 from flowlake.lake.catalog import Catalog
 from flowlake.lake.contracts import contract
@@ -54,7 +56,10 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 FINAL_AT_THE_LATEST = timedelta(hours=3)
-ROWS_A_PARTITION = 1_500_000
+RECORDS_A_PARTITION = 2_500_000
+"""About what becomes one file of conversations, of 16 to 24 MB where a seventh of the records are conversations."""
+RECORDS_A_BUCKET = 400_000
+"""What the last step has in memory at once as rows, if each record is one: some 200 MB."""
 PARCELS = "bucket int, kind string, payload binary"
 
 Log = Callable[[str], None]
@@ -310,19 +315,15 @@ class _Hour:
     def _converse(self, gathered: DataFrame, world: World, book: Book, evidence: Evidence) -> Iterator[dict[str, Any]]:
         context = self.spark.sparkContext
         sums = gathered.where(gathered.kind == steps.SUMS).select("bucket", "kind", "payload")
-        rows = sum(int(row["records"]) for row in evidence.source_rows)
-        partitions = (
-            max(1, min(-(-rows // ROWS_A_PARTITION), 512))
-            if rows < 4 * ROWS_A_PARTITION
-            else max(self.cores, -(-rows // (4 * ROWS_A_PARTITION)))
-        )
+        partitions, each = _cut(sum(int(row["records"]) for row in evidence.source_rows), self.cores)
         shared, states = context.broadcast(world), context.broadcast(_ipc(states_table(book)))
+        buckets = seats(partitions, each)
         settings = TagSettings(self.options.owner_tags, self.options.app_tags)
         store, task, folder = self.store, self.task, places.run_folder("conversations", self.hour, self.run_id)
-        buckets = partitions * 8
 
         def attribute(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-            yield from _as_batches(steps.attribute(_payloads(batches), shared.value, buckets))
+            parcels = steps.attribute(_payloads(batches), shared.value, len(buckets))
+            yield from _as_batches((buckets[bucket], kind, payload) for bucket, kind, payload in parcels)
 
         def converse(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             from pyspark import TaskContext
@@ -388,6 +389,15 @@ class _Hour:
             self.spark, self.store, self.hour, self.run_id, written.rows, self.options.window_seconds, published
         )
         self.clock.step("audit", f"{sum(audited.expectations.values())} expectations hold")
+
+
+def _cut(records: int, cores: int) -> tuple[int, int]:
+    """Into how many partitions the rows of so many records are cut, and each into how many buckets: for large hours as
+    many partitions as keep all cores busy to the end.
+    """
+    wanted = records / RECORDS_A_PARTITION
+    partitions = max(1, math.ceil(wanted)) if wanted <= cores else cores * round(wanted / cores)
+    return partitions, max(1, math.ceil(records / partitions / RECORDS_A_BUCKET))
 
 
 def _reporters_key(hour: Hour, run_id: str) -> str:

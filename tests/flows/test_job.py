@@ -299,3 +299,18 @@ def test_memory_of_a_summary_does_not_grow_with_the_number_of_objects(lake: Path
     parcels = steps.gather(objects, store, compile_book(build([], HOUR.starts)), steps.Task(HOUR, 300))
     sums = [unpack(payload)["sums"] for _, kind, payload in parcels if kind == steps.SUMS]
     assert [(t.num_rows, t["records"].to_pylist()) for t in sums] == [(1, [len(objects) * 10])]
+
+
+@pytest.mark.parametrize(
+    ("records", "cores", "expected"),
+    [
+        (0, 2, (1, 1)),
+        (1_000_000, 2, (1, 3)),
+        (4_000_000, 2, (2, 5)),  # 1.6 partitions
+        (12_000_000, 2, (4, 8)),  # 4.8 partitions: both cores twice, with 3 million each
+        (48_000_000, 2, (20, 6)),  # 19.2 partitions, with 2.4 million each
+        (48_000_000, 40, (20, 6)),  # files are to be few, though cores stand idle
+    ],
+)
+def test_an_hour_is_cut_into_partitions_and_their_buckets(records: int, cores: int, expected: tuple[int, int]) -> None:
+    assert job._cut(records, cores) == expected

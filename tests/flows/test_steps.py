@@ -4,15 +4,21 @@ accounted for."""
 from __future__ import annotations
 
 import gzip
+import json
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowlake.flows import coverage, steps
+from flowlake.flows import coverage, present, steps
+from flowlake.flows.endpoints import TagSettings, states_table
+from flowlake.flows.objects import RawObject, source_of
 from flowlake.flows.parcels import pack, unpack
-from tests.flows.worked import ACCOUNT, HOUR, PLAIN, REGION, eni, flow_log, key_of, lines, run, steady, vpc
+from flowlake.flows.schemas import arrow_schema
+from flowlake.lake.contracts import contract
+from tests.flows.worked import ACCOUNT, HOUR, PLAIN, REGION, Memory, eni, flow_log, key_of, lines, run, steady, vpc
 
 VPC, A = vpc("vpc-1", "10.0.0.0/16"), eni("eni-a", "10.0.0.1")
 INVENTORY = steady(VPC, A, flow_log("fl-1"))
@@ -176,3 +182,42 @@ def test_rows_that_differ_in_their_measures_alone_are_added_up() -> None:
         {"who": 1, "label": "x", "bytes": 3, "packets": 2, "records": 2, "opened": 1, "first": 5, "last": 11},
         {"who": 2, "label": None, "bytes": 4, "packets": 1, "records": 1, "opened": 0, "first": 7, "last": 8},
     ]
+
+
+def test_conversations_fill_files_of_plain_columns_that_are_each_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three windows of one pair: a row group each, in one file. And both pairs, each in a bucket of its own: a file
+    each where one conversation fills it."""
+    pair = [f"eni-a 10.0.0.1 93.184.216.34 50000 443 6 10 10:{m}:00 10:{m}:09 ACCEPT OK" for m in ("11", "01", "06")]
+    other = "eni-a 10.0.0.1 8.8.8.8 50000 53 17 10 10:01:00 10:01:09 ACCEPT OK"
+    monkeypatch.setattr(present, "ROWS_A_GROUP", 1)
+    monkeypatch.setattr(steps, "CONVERSATIONS_A_FILE", 1)
+    text, store, task, key = lines(PLAIN, "\n".join([*pair, other])), Memory(), steps.Task(HOUR, 300), key_of("fl-1")
+    answer = run(INVENTORY, {"fl-1": text})
+    store.put(key, gzip.compress(text.encode()))
+    read = RawObject(key, "etag", 1, HOUR.moment, source_of(key))
+    gathered = steps.gather([read], store, answer.world.lookup, task)  # type: ignore[arg-type]
+    sums = [payload for _, kind, payload in gathered if kind == steps.SUMS]
+    parcels = [(bucket, payload) for bucket, _, payload in steps.attribute(sums, answer.world, 8)]
+    assert len({bucket for bucket, _ in parcels}) == 2
+    states = states_table(answer.book)
+    told = [
+        json.loads(payload)
+        for _, _, payload in steps.converse(
+            parcels,
+            answer.world,
+            states,
+            TagSettings(),
+            task,
+            store,
+            "out/",
+            7,  # type: ignore[arg-type]
+        )
+    ]
+    assert [part["key"] for part in told] == ["out/part-00007-00.zstd.parquet", "out/part-00007-01.zstd.parquet"]
+    files = [pq.ParquetFile(pa.BufferReader(store.held[part["key"]])) for part in told]
+    assert sorted(file.metadata.num_row_groups for file in files) == [part["rows"] for part in told] == [1, 3]
+    for file in files:
+        assert file.schema_arrow.equals(arrow_schema(contract("conversations")))
+        windows = file.read(["window_start"])["window_start"].to_pylist()
+        assert windows == sorted(windows)
+    assert sum(part["published"]["direct"] for part in told) == 40
