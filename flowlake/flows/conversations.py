@@ -362,9 +362,11 @@ def group(
     use = np.flatnonzero(fate != DUPLICATE)
     if not len(use):
         return None
-    r = {name: values[use] for name, values in rows.items()}
-    lab = {name: values[use] for name, values in labels.items()}
-    fate, leg, action, doubts = fate[use], chosen.leg[use], chosen.action[use], chosen.doubts[use]
+    r, lab, leg, action, doubts = rows, labels, chosen.leg, chosen.action, chosen.doubts
+    if len(use) < len(fate):
+        r = {name: values[use] for name, values in rows.items()}
+        lab = {name: values[use] for name, values in labels.items()}
+        fate, leg, action, doubts = fate[use], leg[use], action[use], doubts[use]
     evidence = fate == OTHER_REPORTER
     up = r["client_is_src"] != 0
     ends = {}
@@ -407,20 +409,26 @@ def group(
         return None
     new_number = np.cumsum(kept) - 1
 
-    def added(values: npt.NDArray, where: Bools) -> I64:
+    def of_these(where: Bools) -> tuple[I64, I64]:
+        """Rows and the conversations that they belong to."""
+        at = np.flatnonzero(where)
+        return at, of[at]
+
+    def added(values: npt.NDArray, these: tuple[I64, I64]) -> I64:
         total = np.zeros(count, dtype=np.int64)
-        np.add.at(total, of[where], values[where])
+        np.add.at(total, these[1], values[these[0]])
         return total[kept]
 
-    def largest(values: npt.NDArray, where: Bools, start: int = -1) -> I64:
+    def largest(values: npt.NDArray, these: tuple[I64, I64], start: int = -1) -> I64:
         top = np.full(count, start, dtype=np.int64)
-        np.maximum.at(top, of[where], values[where].astype(np.int64))
+        np.maximum.at(top, these[1], values[these[0]].astype(np.int64))
         return top[kept]
 
-    def smallest(values: npt.NDArray, where: Bools, start: int) -> I64:
-        return -largest(-values.astype(np.int64), where, -start)
+    def smallest(values: npt.NDArray, these: tuple[I64, I64], start: int) -> I64:
+        return -largest(-values.astype(np.int64), these, -start)
 
-    everything = np.ones(size, dtype=np.bool_)
+    everything, counted, sent = of_these(np.ones(size, dtype=np.bool_)), of_these(published), of_these(up)
+    went_up, went_down = of_these(published & up), of_these(published & ~up)
     columns = {
         "client": client[first][kept],
         "server": server[first][kept],
@@ -429,22 +437,22 @@ def group(
         "protocol": r["protocol"][first][kept].astype(np.int64),
         "server_port": server_port[first][kept],
         "window_start": hour_starts + window[first][kept] * window_seconds,
-        "uploaded": added(r["bytes"], published & up),
-        "downloaded": added(r["bytes"], published & ~up),
-        "packets_up": added(r["packets"], published & up),
-        "packets_down": added(r["packets"], published & ~up),
-        "records": added(r["records"], published),
-        "opened": added(r["opened"], published & up),
-        "has_flags": largest(r["has_flags"], published, 0),
-        "started_at": smallest(r["first"], published, 1 << 62),
-        "ended_at": largest(r["last"], published),
+        "uploaded": added(r["bytes"], went_up),
+        "downloaded": added(r["bytes"], went_down),
+        "packets_up": added(r["packets"], went_up),
+        "packets_down": added(r["packets"], went_down),
+        "records": added(r["records"], counted),
+        "opened": added(r["opened"], went_up),
+        "has_flags": largest(r["has_flags"], counted, 0),
+        "started_at": smallest(r["first"], counted, 1 << 62),
+        "ended_at": largest(r["last"], counted),
         "roles_by": smallest(r["roles_by"], everything, 99),
-        "contested_client": largest((doubts & np.where(up, CONTESTED_SRC, CONTESTED_DST)) > 0, published, 0),
-        "contested_server": largest((doubts & np.where(up, CONTESTED_DST, CONTESTED_SRC)) > 0, published, 0),
-        "unsure": largest((doubts & UNSURE) > 0, published, 0),
-        "path": largest(r["path"], up, 0),
-        "next_hop": largest(lab["next_hop"], up),
-        "next_hop_type": largest(lab["next_hop_type"], up),
+        "contested_client": largest((doubts & np.where(up, CONTESTED_SRC, CONTESTED_DST)) > 0, counted, 0),
+        "contested_server": largest((doubts & np.where(up, CONTESTED_DST, CONTESTED_SRC)) > 0, counted, 0),
+        "unsure": largest((doubts & UNSURE) > 0, counted, 0),
+        "path": largest(r["path"], sent, 0),
+        "next_hop": largest(lab["next_hop"], sent),
+        "next_hop_type": largest(lab["next_hop_type"], sent),
         "reject_reason": largest(lab["reject_reason"], everything),
         "encryption": smallest(np.where(r["encryption"] < 0, 99, r["encryption"]), everything, 99),
     }
