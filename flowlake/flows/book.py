@@ -445,7 +445,7 @@ def _states_with_tags(
                 said.get("account_id"),
                 accounts.get(said.get("account_id", "")),
                 said.get("region"),
-                said.get("vpc_id"),
+                said.get("vpc_id") or subnet.get("vpc_id"),
                 said.get("subnet_id"),
                 said.get("availability_zone") or subnet.get("availability_zone"),
                 said.get("az_id") or subnet.get("az_id"),
@@ -479,15 +479,53 @@ Told = tuple[Claim, list[int]]
 
 
 def _claims(timelines: Timelines, begins: int) -> list[Claim]:
-    instances = timelines.get("instance", {})
+    """The claims of all interfaces that reach into the book's time.
+
+    Interfaces that ended before it, and those of which no VPC is known, claim nothing; that they were told to have an
+    address counts against whoever else is taken to have had it all the time.
+    """
+    instances, subnets = timelines.get("instance", {}), timelines.get("subnet", {})
     told: list[Told] = []
+    beside: list[tuple[Timeline, str]] = []
     for line in timelines.get("interface", {}).values():
-        if not line.states or line.ended_at < begins:
+        if not line.states:
             continue
-        vpc_id = next((s.attributes["vpc_id"] for s in line.states if s.attributes.get("vpc_id")), None)
-        if vpc_id is not None:
+        vpc_id = _vpc_of(line, subnets)
+        if vpc_id is None or line.ended_at < begins:
+            beside.append((line, vpc_id or _region_of(line)))
+        else:
             told += _claims_of(line, vpc_id, _first_of(line, instances))
-    return _cut_secondary(told)
+    doubtful = {claim.addr for claim, _ in told if claim.open or not claim.is_primary}
+    blocks = {(claim.vpc_id, claim.addr) for claim, _ in told if "/" in claim.addr}
+    witnesses = [
+        one
+        for line, scope in beside
+        if blocks or not doubtful.isdisjoint(_addresses_of(line))
+        for one in _claims_of(line, scope, _first_of(line, instances))
+    ]
+    lines = timelines.get("interface", {}) if witnesses else {}
+    regions = {interface_id: _region_of(line) for interface_id, line in lines.items() if line.states}
+    return _cut_secondary(told, witnesses, regions)
+
+
+def _vpc_of(line: Timeline, subnets: Mapping[str, Timeline]) -> str | None:
+    """The VPC of an interface, by its subnet's where only that was told: neither ever changes."""
+    vpc_id = next((s.attributes["vpc_id"] for s in line.states if s.attributes.get("vpc_id")), None)
+    if vpc_id is None:
+        subnet_id = next((s.attributes["subnet_id"] for s in line.states if s.attributes.get("subnet_id")), "")
+        subnet = subnets.get(subnet_id)
+        vpc_id = subnet.states[-1].attributes.get("vpc_id") if subnet and subnet.states else None
+    return vpc_id
+
+
+def _region_of(line: Timeline) -> str:
+    return str(line.states[0].attributes.get("region") or "")
+
+
+def _addresses_of(line: Timeline) -> set[str]:
+    """All addresses and prefixes that the interface was ever told to have."""
+    primary = _primary_of(line)
+    return {*((primary,) if primary else ()), *(addr for listing in line.listings for addr in listing.addresses)}
 
 
 def _primary_of(line: Timeline) -> str | None:
@@ -560,25 +598,52 @@ def _further_claims(line: Timeline, vpc_id: str, primary: str | None) -> Iterato
         yield let_go(addr, None if line.ended_at == OPEN else line.ended_at, line.ended_by)
 
 
-def _cut_secondary(told: list[Told]) -> list[Claim]:
+def _cut_secondary(told: list[Told], witnesses: list[Told], regions: Mapping[str, str]) -> list[Claim]:
     """Between two sights of a secondary address's holder another was seen with it: then nothing is known between the
     nearest sights.
 
     A primary address is its interface's for life: the other's sight does not cut it (both claim it, and neither is
-    believed). An open claim also ends where another is seen to hold the address afterwards.
+    believed). An open claim also ends where another is seen to hold the address afterwards. Witnesses are told only to
+    be held against the others; one whose VPC is not known, under its region: it may have been in any VPC of it. An
+    address counts against the prefix that it lies in, and the prefix against the address.
     """
     by_address: dict[tuple[str, str], list[Told]] = {}
-    for one in told:
+    for one in (*told, *witnesses):
         by_address.setdefault((one[0].vpc_id, one[0].addr), []).append(one)
+    blocks, within = _by_blocks(by_address)
     result: list[Claim] = []
-    for rivals in by_address.values():
+    for one in told:
+        claim, moments = one
+        scopes = (claim.vpc_id, regions[claim.interface_id]) if witnesses else (claim.vpc_id,)
+        rivals = [other for scope in scopes for other in by_address.get((scope, claim.addr), ())]
+        if blocks:
+            rivals += [other for scope in scopes for other in within.get((scope, claim.addr), ())]
+            rivals += [other for scope in scopes for other in blocks.get((scope, _block_of(claim.addr)), ())]
         if len(rivals) == 1:
-            result.append(rivals[0][0])
+            result.append(claim)
             continue
-        for claim, moments in rivals:
-            others = {m for other in rivals if other[0].interface_id != claim.interface_id for m in _told_at(other)}
-            result += _cut(claim, sorted(others), moments)
+        others = {m for other in rivals if other[0].interface_id != claim.interface_id for m in _told_at(other)}
+        result += _cut(claim, sorted(others), moments)
     return result
+
+
+def _by_blocks(
+    by_address: Mapping[tuple[str, str], list[Told]],
+) -> tuple[dict[tuple[str, str], list[Told]], dict[tuple[str, str], list[Told]]]:
+    """By scope and prefix: who was told to have the prefix, and who an address in it."""
+    blocks = {place: told for place, told in by_address.items() if "/" in place[1]}
+    within: dict[tuple[str, str], list[Told]] = {}
+    if blocks:
+        for (scope, addr), told in by_address.items():
+            within.setdefault((scope, _block_of(addr)), []).extend(told)
+    return blocks, within
+
+
+def _block_of(addr: str) -> str:
+    """The prefix that EC2 would delegate an address in: a /28, or of IPv6 a /80; of a prefix none ("")."""
+    if "/" in addr:
+        return ""
+    return str(ipaddress.ip_network(f"{addr}/{80 if ':' in addr else 28}", strict=False))
 
 
 def _told_at(one: Told) -> tuple[int, ...]:

@@ -373,7 +373,8 @@ def _timeline(kind: str, entity_id: str, seen: list[Sight], sweeps: Sequence[Swe
         if state == ABSENT:
             if interface and not _tells_the_end(sight):
                 missed.append(at)
-            elif line.ended_at == OPEN:
+            elif line.ended_at == OPEN or (line.ended_at == at and _tells_the_end(sight)):
+                # Of an answer and an event of one moment the event counts: it tells the end itself.
                 line.end(at, "event" if _tells_the_end(sight) else "absence")
             continue
         if line.ended_at != OPEN:

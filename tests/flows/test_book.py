@@ -71,6 +71,79 @@ def test_another_sight_of_a_secondary_address_cuts_the_claim_between_two_sights(
     ]
 
 
+def held(address: str, rows: list[Row]) -> list[tuple]:
+    return [claim for claim in claims(rows) if claim[0] == address]
+
+
+def test_an_interface_of_unknown_vpc_cuts_too_for_it_may_be_in_this_one() -> None:
+    """Nobody tells where eni-c is; it was given .20 in the same region while eni-b was taken to have it."""
+    two = eni("eni-b", "10.0.0.2", "10.0.0.20")
+    given = event("10:10", {"kind": "interface", "entity_id": "eni-c"}, "partial", addresses_added=["10.0.0.20"])
+    cut = [
+        ("10.0.0.20", "eni-b", "09:50", "09:50", False, False),
+        ("10.0.0.20", "eni-b", "10:40", "10:40", False, True),
+    ]
+    assert held("10.0.0.20", [*sweep("09:50", two), given, *sweep("10:40", two)]) == cut
+    whole = [("10.0.0.20", "eni-b", "09:50", "10:40", False, True)]
+    elsewhere = {**given, "region": "eu-west-1"}
+    assert held("10.0.0.20", [*sweep("09:50", two), elsewhere, *sweep("10:40", two)]) == whole
+
+
+def test_who_ended_long_before_the_hour_still_cuts_what_spans_it() -> None:
+    """Swept at 01:00 and 12:00; at 03:00 the address was eni-c's, which ended at 04:00. When it came back nobody
+    told. Nor is it assumed to be eni-b's still where a primary address was another's since.
+    """
+    two = eni("eni-b", "10.0.0.2", "10.0.0.20")
+    life = [event("03:00", eni("eni-c", "10.0.0.3", "10.0.0.20")), gone("04:00", "eni-c")]
+    assert held("10.0.0.20", [*sweep("01:00", two), *life, *sweep("12:00", two)]) == [
+        ("10.0.0.20", "eni-b", "01:00", "01:00", False, False),
+        ("10.0.0.20", "eni-b", "12:00", "12:00", False, True),
+    ]
+    rows = [*sweep("01:00", eni("eni-b", "10.0.0.2")), event("02:00", eni("eni-c", "10.0.0.2")), gone("03:00", "eni-c")]
+    assert claims(rows) == [("10.0.0.2", "eni-b", "01:00", "01:00", False, False)]
+
+
+def test_an_address_given_out_of_a_prefix_cuts_the_prefix() -> None:
+    """eni-b is seen with 10.0.1.16/28 at 09:50 and 10:40; at 10:10 eni-c was given 10.0.1.20 of it."""
+    with_prefix = {**eni("eni-b", "10.0.0.2"), "prefixes": ["10.0.1.16/28"]}
+    c = {"kind": "interface", "entity_id": "eni-c"}
+    rows = [
+        *sweep("09:50", with_prefix, eni("eni-c", "10.0.0.3")),
+        event("10:10", c, "partial", addresses_added=["10.0.1.20"]),
+        event("10:20", c, "partial", addresses_removed=["10.0.1.20"]),
+        *sweep("10:40", with_prefix, eni("eni-c", "10.0.0.3")),
+    ]
+    assert held("10.0.1.16/28", rows) == [
+        ("10.0.1.16/28", "eni-b", "09:50", "09:50", False, False),
+        ("10.0.1.16/28", "eni-b", "10:40", "10:40", False, True),
+    ]
+    assert held("10.0.1.20", rows) == [("10.0.1.20", "eni-c", "10:10", "10:20", True, False)]
+
+
+def test_a_prefix_that_another_has_cuts_an_address_in_it() -> None:
+    two = eni("eni-b", "10.0.0.2", "10.0.1.20")
+    c = {"kind": "interface", "entity_id": "eni-c"}
+    rows = [
+        *sweep("09:50", two, eni("eni-c", "10.0.0.3")),
+        event("10:10", c, "partial", addresses_added=["10.0.1.16/28"]),
+        event("10:20", c, "partial", addresses_removed=["10.0.1.16/28"]),
+        *sweep("10:40", two, eni("eni-c", "10.0.0.3")),
+    ]
+    assert held("10.0.1.20", rows) == [
+        ("10.0.1.20", "eni-b", "09:50", "09:50", False, False),
+        ("10.0.1.20", "eni-b", "10:40", "10:40", False, True),
+    ]
+
+
+def test_where_only_the_subnet_is_told_it_tells_the_vpc() -> None:
+    """As a mount target's or a task's event does."""
+    told = {key: value for key, value in eni("eni-b", "10.0.0.2").items() if key != "vpc_id"}
+    subnet = {"kind": "subnet", "entity_id": "subnet-1", "vpc_id": "vpc-1"}
+    book = build([*sweep("09:50", subnet), event("10:00", told), gone("10:20", "eni-b")], HOUR.starts)
+    assert [(c.vpc_id, c.addr) for c in book.claims] == [("vpc-1", "10.0.0.2")]
+    assert {s.vpc_id for s in book.states} == {"vpc-1"}
+
+
 def test_an_open_claim_ends_where_another_is_seen_with_the_address_afterwards() -> None:
     rows = [*sweep("09:50", eni("eni-b", "10.0.0.2")), event("10:10", eni("eni-c", "10.0.0.2"))]
     assert claims(rows) == [

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -80,6 +81,16 @@ def test_creation_change_and_deletion_in_one_second_are_taken_in_this_order() ->
     ]
     line = fold(rows)["interface"]["eni-b"]
     assert (line.first_seen, line.ended_at, line.ended_by) == (ms("10:00"), ms("10:00"), "event")
+
+
+@pytest.mark.parametrize("answer_first", [True, False])
+def test_of_an_answer_and_an_event_of_one_moment_the_event_tells_the_end(answer_first: bool) -> None:
+    """Both say at 10:20 that the instance is gone: its end is exact, however their ids sort."""
+    node = {"kind": "instance", "entity_id": "i-1"}
+    answer = event("10:20", node, "absent", "DescribeInstances") | {"source_id": "a" if answer_first else "z"}
+    end = event("10:20", node, "absent", "EC2 Instance State-change Notification") | {"source_id": "m"}
+    line = fold([event("10:00", node, "partial"), answer, end])["instance"]["i-1"]
+    assert (line.ended_by, line.ended_at) == ("event", ms("10:20"))
 
 
 def test_partial_sights_add_change_and_take_away() -> None:
