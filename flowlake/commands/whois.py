@@ -15,8 +15,9 @@ Reads the observations in the lake (written by the inventory Lambda or flowlake 
 moment and prints every interval of the address: from when to when, by which interface, what that was,
 whose, with which tags, and how we know.
 
-  held    at the moment asked for, surely: between two sights of the same holder, or from event to event
-  maybe   after its last sight, with no end known
+  ->  held       at the moment asked for, surely: between two sights of the same holder, or from event to event
+   ?  maybe      after its last sight, with no end known
+  !!  contested  another of the same VPC is told to have held it then too: neither is believed
 
 exit codes: 0 somebody is known to have held it then, 1 nobody is, 2 the command line made no sense.
 
@@ -63,7 +64,7 @@ def _print(address: str, at: datetime, rows: list[dict[str, Any]]) -> None:
     if not rows:
         print(f"nobody is known to have held {address} around {at:%Y-%m-%d %H:%M:%S} UTC", file=sys.stderr)
     for row in rows:
-        mark = {"held": "->", "maybe": " ?"}.get(row["answer"] or "", "  ")
+        mark = {"held": "->", "maybe": " ?", "contested": "!!"}.get(row["answer"] or "", "  ")
         kind, name, zone = row["type"] or "unknown", _safe(row["name"] or "-"), row["az_id"] or ""
         owner = " ".join(_safe(t) for t in (row["account_id"], row["account_name"]) if t)
         print(f"{mark} {row['from']} to {row['to'] or 'no end known'}  {row['vpc_id']}  {row['interface_id']}")

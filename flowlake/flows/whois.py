@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -21,13 +21,14 @@ class BadAddress(ValueError):
 @dataclass(frozen=True)
 class Held:
     """One stretch over which one interface held the address in one state. Moments are epoch milliseconds; until is
-    null where no end is known.
+    null where no end is known. rivals: claims of other interfaces of the VPC to the same address.
     """
 
     claim: Claim
     state: InterfaceState | None
     since: int
     until: int | None
+    rivals: tuple[Claim, ...] = ()
 
     def as_row(self, at: int | None) -> dict[str, Any]:
         """For people and machines: times as UTC text, nulls as nulls."""
@@ -61,11 +62,13 @@ class Held:
 
 
 def _answer(held: Held, at: int | None) -> str | None:
-    """held: surely, then; maybe: after the last sight, with no end known; null where another moment is meant."""
+    """held: surely, then; contested: another interface of the VPC was sure to hold it at that moment too, so that
+    neither is believed; maybe: after the last sight, with no end known; null where another moment is meant.
+    """
     if at is None:
         return None
     if held.since <= at and at < held.claim.valid_to and (held.until is None or at < held.until):
-        return "held"
+        return "contested" if any(r.valid_from <= at < r.valid_to for r in held.rivals) else "held"
     if (
         held.claim.open
         and at >= held.claim.valid_to
@@ -89,10 +92,12 @@ def whois(store: ObjectStore, address: str, at: datetime, now: datetime, vpc_id:
 
 
 def _stretches(book: Book, asked: Any, vpc_id: str | None) -> list[Held]:
+    claims = [c for c in book.claims if (vpc_id is None or c.vpc_id == vpc_id) and _covers(c.addr, asked)]
     found = []
-    for claim in book.claims:
-        if (vpc_id is None or claim.vpc_id == vpc_id) and _covers(claim.addr, asked):
-            found += _with_states(claim, [s for s in book.states if s.interface_id == claim.interface_id])
+    for claim in claims:
+        states = [s for s in book.states if s.interface_id == claim.interface_id]
+        rivals = tuple(c for c in claims if c.vpc_id == claim.vpc_id and c.interface_id != claim.interface_id)
+        found += [replace(held, rivals=rivals) for held in _with_states(claim, states)]
     return found
 
 

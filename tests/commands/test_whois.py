@@ -70,6 +70,25 @@ def test_after_the_last_sight_the_answer_is_maybe(lake: Path, capsys: pytest.Cap
     assert code == 1
 
 
+def test_where_two_claim_the_address_neither_is_believed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """eni-1 from 10:05 to 10:40, eni-2 from 10:15 to 10:50: one of the events is wrong, and nobody knows which."""
+    lives = (("eni-1", "10:05", "10:40"), ("eni-2", "10:15", "10:50"))
+    store = open_store(str(tmp_path))
+    for name, came, went in lives:
+        for row in (event(came, eni(name, "10.0.0.5"), name="CreateNetworkInterface"), gone(went, name)):
+            hour = Hour.holding(from_text(row["recorded_at"]).timestamp())
+            key = f"{places.observations('events', hour)}{name}-{row['state']}.json.gz"
+            store.put(key, to_lines([row]))
+
+    def answers(at: str) -> tuple[int, list[tuple[str, str]]]:
+        code, rows = ask(capsys, tmp_path, "10.0.0.5", "--at", f"2026-01-01T{at}:00Z")
+        return code, [(r["interface_id"], r["answer"]) for r in rows if r["answer"]]
+
+    assert answers("10:10") == (0, [("eni-1", "held")])
+    assert answers("10:20") == (1, [("eni-1", "contested"), ("eni-2", "contested")])
+    assert answers("10:45") == (0, [("eni-2", "held")])
+
+
 def test_an_address_of_a_delegated_prefix_is_its_interfaces(lake: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, rows = ask(capsys, lake, "10.0.1.20", "--at", AT)
     assert [(r["addr"], r["interface_id"]) for r in rows] == [("10.0.1.16/28", "eni-3")]
