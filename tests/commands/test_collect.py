@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,13 @@ import boto3
 import pytest
 
 from flowlake.cli import main
+from flowlake.flows.observed import sweeps_around
+from flowlake.inventory import accounts
 from flowlake.inventory.describe import KINDS
+from flowlake.lake.hours import Hour
 from flowlake.lake.observations import Row, from_lines
 from flowlake.lake.resolve import Entities, resolve
+from flowlake.lake.store import open_store
 
 ACCOUNT = "123456789012"
 # What moto does not play: serverless caches, and RAM's lists.
@@ -140,6 +145,32 @@ def test_what_could_not_be_read_is_named_and_the_rest_is_kept(
     assert f"FAILED {ACCOUNT} us-east-1 shared_subnet: 404" in err
     assert "unclassified interfaces: 0" in out
     assert any(row["kind"] == "vpc" for row in rows_of_lake(tmp_path))
+
+
+def test_an_account_that_can_not_be_entered_stops_no_other_and_is_stale(
+    aws: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first account's role refuses. The second is swept; a book of an hour after it calls the first stale."""
+    enter = accounts.aws_of
+
+    def refuses(member: accounts.Member, *rest: Any) -> Any:
+        if member.account_id == "111111111111":
+            raise accounts.AccountUnreachable("111111111111 can't be entered: AccessDenied")
+        return enter(member, *rest)
+
+    monkeypatch.setattr(accounts, "aws_of", refuses)
+    roles = [f"arn:aws:iam::{account}:role/flowlake" for account in ("111111111111", "222222222222")]
+    arguments = ["--lake", str(tmp_path), "--region", "us-east-1", "--no-dns", "--kinds", "interface"]
+    code = main(["collect", *arguments, "--role-arn", roles[0], "--role-arn", roles[1]])
+    out, err = capsys.readouterr()
+    assert code == 1
+    assert "FAILED 111111111111 us-east-1 everything: AccountUnreachable" in err
+    assert "222222222222 us-east-1: 0 entities in 1 calls, 0 failures" in err
+    assert "unclassified interfaces: 0" in out
+    later = Hour.holding(time.time()).plus(1)
+    sweeps = sweeps_around(open_store(str(tmp_path)), later, later.plus(1).moment)
+    assert sweeps.accounts == {("111111111111", "us-east-1"), ("222222222222", "us-east-1")}
+    assert sweeps.stale == {("111111111111", "us-east-1")}
 
 
 def test_an_account_by_its_role_and_another_region(

@@ -21,7 +21,7 @@ from flowlake.flows.fold import OPEN, Timeline, fold
 from flowlake.flows.lookup import compile_book
 from flowlake.flows.networks import Ranges
 from flowlake.lake.observations import Row
-from tests.flows.worked import HOUR, MIDNIGHT, eni, event, gone, ms, sweep, vpc
+from tests.flows.worked import HOUR, MIDNIGHT, eni, event, gone, ms, stamp, sweep, vpc
 
 B = eni("eni-b", "10.0.0.2")
 
@@ -145,6 +145,13 @@ def test_absence_ends_by_complete_sweeps_of_its_kind_account_and_region_only() -
     assert fold([*seen_once, *other_account])["interface"]["eni-b"].ended_by is None
     line = fold([*seen_once, *sweep("10:00")])["interface"]["eni-b"]
     assert (line.ended_by, _clock(line.ended_at)) == ("absence", "10:00")
+
+
+def test_what_a_listing_lacks_is_gone_at_its_end_at_the_latest() -> None:
+    """The listing ran from 10:00 to 10:30; at which moment of it the interface's page was asked for nobody knows."""
+    (done,) = sweep("10:30")
+    line = fold([*sweep("09:00", B), {**done, "sweep_started_at": stamp("10:00")}])["interface"]["eni-b"]
+    assert (line.ended_by, line.ended_at) == ("absence", ms("10:30"))
 
 
 def test_an_event_after_the_sweep_contradicts_the_absence() -> None:
