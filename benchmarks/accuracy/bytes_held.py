@@ -6,6 +6,9 @@ Where a pair has a complete reporter, what is published of the pair on the legs 
 complete reporter's records of that hour: less is missing, more is doubled. Clocks and aggregation intervals differ, so two complete
 reporters agree over all hours and not within each: one may have its records of a short connection in the next hour.
 
+A gateway or hop whose format lacks pkt-* shows itself in place of one of the ends: where an end has a flow log of its own, it is no reporter
+of the pair, and what it alone holds is listed with the pairs that have no complete one.
+
 What the sender refused never left: only the sender can hold it, and it is a pair of its own here.
 """
 
@@ -17,6 +20,7 @@ from benchmarks.accuracy.truth import Truth
 from flowlake.lake.hours import Hour
 
 _PAIR = "client, server, went_up, refused_at_client"
+_PAIR_OF_RECORD = "client, server, up as went_up, refused_at_client"
 
 # What was published of each true pair, by the reporter whose records were counted. Where a cell's records are of several pairs, those
 # that its rows name come first, then one whose bytes are just those of the rows that do not name both ends.
@@ -52,7 +56,7 @@ select {_PAIR}, reporter, sum(bytes)::bigint as held from (
 COMPLETE = f"""
 create or replace temp table complete_pair as
 with links as (
-    select distinct client, server, up as went_up, refused_at_client, connection from {{record}} where point <> 'nat_outside'
+    select distinct {_PAIR_OF_RECORD}, connection from {{record}} where point <> 'nat_outside'
 ), wanted as (select {_PAIR}, count(*) as links from links group by all),
 lossy as (
     select i.interface as reporter from skip join interface i using (interface_id)
@@ -63,8 +67,13 @@ lossy as (
     select {_PAIR}, h.reporter, count(*) as links
     from links l join holds h on h.connection = l.connection and h.up = l.went_up left join lossy o on o.reporter = h.reporter
     where h.whole or o.reporter is null group by all
-)
-select {_PAIR}, reporter from had join wanted using ({_PAIR}, links)
+), hides as (select distinct {_PAIR_OF_RECORD}, reporter from {{record}} where hides_an_end and end_is_logged)
+select {_PAIR}, reporter from had join wanted using ({_PAIR}, links) anti join hides using ({_PAIR}, reporter);
+-- One that lost records, but holds in this hour no less of the pair, is as good.
+insert into complete_pair
+with least as (select {_PAIR}, min(held) as held from complete_pair join held_pair using ({_PAIR}, reporter) group by all)
+select {_PAIR}, h.reporter from held_pair h join least l using ({_PAIR})
+anti join complete_pair using ({_PAIR}, reporter) where h.held >= l.held
 """
 
 COMPARE = f"""

@@ -1,7 +1,8 @@
 """Published rows of one hour against the truth, to the byte.
 
 A published row has two directions. Of each, the reporter whose records were counted is the receiving end where that is among the row's
-reporters, else the sending end, else the hops between. A cell is all that was published of one window, reporter, pair of addresses as
+reporters, else the sending end, else the hops between. Where a row names several (one for each direction, where an end lost records), it is the
+one whose records of that pair and direction come nearest to what was published of it, window by window. A cell is all that was published of one window, reporter, pair of addresses as
 shown, protocol and server port; the truth of the cell are the raw records of that window and reporter that show the same. Within a cell
 
 misattributed   is what exceeds, of each claimed holder (interface, service or network), the bytes that the truth gives that holder;
@@ -32,6 +33,10 @@ _CLAIM = """case when {e}_interface_id is not null then {e}_interface_id
         when {e}_attribution = 'network' then 'network:' || {e}_network_name
         when {e}_attribution = 'public' then 'public' end"""
 
+# An end that no interface holds, as the truth names it.
+_OUTSIDE = """case {e}_attribution when 'aws_service' then 'aws_service:' || {e}_aws_service
+        when 'network' then 'network:' || {e}_network_name when 'public' then 'public' end || {e}_addr"""
+
 # One row is the bytes of one direction of one published row.
 DIRECTIONS = f"""
 create or replace temp table direction as
@@ -40,10 +45,35 @@ with way as (
         case when up then client_interface_id else server_interface_id end as src,
         case when up then server_interface_id else client_interface_id end as dst
     from published c, (values (true), (false)) as d(up)
+), keyed as (
+    select *, leg in ('direct', 'nat_inside') and len(reporter) > 1 as several,
+        coalesce(src, case when up then {{client}} else {{server}} end) as src_key,
+        coalesce(dst, case when up then {{server}} else {{client}} end) as dst_key
+    from way
+), asked as (select distinct src_key, dst_key, unnest(reporter) as named from keyed where several),
+said as (
+    select src_key, dst_key, epoch(window_start)::bigint as window_start, sum(bytes) as bytes
+    from keyed where leg in ('direct', 'nat_inside') group by all
+), own as (
+    select src_key, dst_key, named, window_start, sum(bytes) as bytes from (
+        select src_key, dst_key, named, window_start, accepted, max(bytes) as bytes from (
+            select case when up then client else server end as src_key, case when up then server else client end as dst_key,
+                named, window_start, accepted, flow_log, sum(bytes) as bytes
+            from {{record}} where point <> 'nat_outside' group by all
+        ) group by all
+    ) group by all
+), off as (
+    select src_key, dst_key, named, sum(abs(coalesce(o.bytes, 0) - coalesce(s.bytes, 0))) as bytes
+    from (select o.* from own o join asked using (src_key, dst_key, named)) o
+    full join (select s.*, named from said s join asked using (src_key, dst_key)) s using (src_key, dst_key, named, window_start)
+    group by all
+), nearest as (
+    select src_key, dst_key, arg_min(named, (bytes, named <> dst_key, named <> src_key, named)) as counted_by from off group by all
 ), reported as (
-    select *, case when list_contains(reporter, dst) then [dst] when list_contains(reporter, src) then [src]
+    select k.*, case when several and list_contains(reporter, counted_by) then [counted_by]
+        when list_contains(reporter, dst) then [dst] when list_contains(reporter, src) then [src]
         when len(reporter) = 0 then [''] else list_sort(reporter) end as reporters
-    from way where bytes > 0
+    from keyed k left join nearest using (src_key, dst_key) where bytes > 0
 )
 select epoch(window_start)::bigint as window_start, up, bytes, leg, leg in ('direct', 'nat_inside') as counted,
     coalesce(path_via, '') as via, roles_by = 'unknown' as no_roles, reporters, protocol::int as protocol,
@@ -210,7 +240,7 @@ def judge(truth: Truth, hour: Hour, conversations: pa.Table | str, told: Told, j
     held = db.execute("select distinct interface_id, address from holding").fetchall()
     db.register("told", told.spans(held))
     db.register("told_of", told.interfaces())
-    db.execute(DIRECTIONS)
+    db.execute(DIRECTIONS.format(record=record, **{end: _OUTSIDE.format(e=end) for end in ("client", "server")}))
     db.execute(CELLS.format(record=record))
     db.execute(KNOWABLE.format(record=record, slack=SLACK))
     db.execute(TRUE_CELLS)

@@ -109,7 +109,7 @@ class Truth:
 # without resource-id, whose records name nobody.
 RECORD = """
 with seen as (
-    select r.*, o.has_packet_addresses, o.has_vpc_id, i.interface_id, i.vpc_id,
+    select r.*, o.has_packet_addresses, o.has_vpc_id, i.interface_id, i.vpc_id, i.public_address,
         c.client_port, c.server_port, c.protocol,
         case when i.interface_id like 'nat-%' and not o.has_resource_id then '' else i.interface_id end as named,
         r.point = 'nat_outside' or (not o.has_packet_addresses and (
@@ -135,11 +135,13 @@ with seen as (
     from seen
 ), sides as (
     select *,
-        case when client_holder = interface_id then '' else client_addr end as client_shown,
+        case when client_holder <> interface_id then client_addr when named = '' then public_address else '' end as client_shown,
         case when server_holder = interface_id then '' else server_addr end as server_shown
     from shown
 )
-select connection, up, flow_log, reporter, named, end_is_logged, point = 'client' and not accepted as refused_at_client, vpc_id, has_vpc_id, point, accepted, leg::varchar as leg, way::varchar as way,
+select connection, up, flow_log, reporter, named, end_is_logged,
+    not has_packet_addresses and (point like 'hop_%' or (point = 'nat_inside' and interface_id not like 'nat-%')) as hides_an_end,
+    point = 'client' and not accepted as refused_at_client, vpc_id, has_vpc_id, point, accepted, leg::varchar as leg, way::varchar as way,
     start, start + (last_packet - first_packet) // 1000 + 1 as ends, bytes, start - start % 300 as window_start,
     protocol, case when protocol in (1, 58) then -1 else client_port end as client_port,
     case when protocol in (1, 58) then -1 else server_port end as server_port,

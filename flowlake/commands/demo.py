@@ -162,7 +162,8 @@ def _as_text(results: Sequence[Result], answers: Sequence[tuple[str, pa.Table]],
 
 def _as_json(results: Sequence[Result], answers: Sequence[tuple[str, pa.Table]], out: Path) -> None:
     from flowlake.commands.enrich import outcome
+    from flowlake.commands.showing import as_json
 
     document: dict[str, Any] = {"lake": str(out), "hours": [outcome(result) for result in results]}
     document["answers"] = [{"question": question, "rows": answer.to_pylist()} for question, answer in answers]
-    print(json.dumps(document, indent=1, default=str))
+    print(json.dumps(document, indent=1, default=as_json))

@@ -6,6 +6,7 @@ import csv
 import json
 import unicodedata
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
@@ -73,11 +74,18 @@ def _is_number(type_: pa.DataType) -> bool:
     return bool(pa.types.is_integer(type_) or pa.types.is_floating(type_) or pa.types.is_decimal(type_))
 
 
+def as_json(value: Any) -> Any:
+    """What JSON has no form of, for json.dumps(default=…): sums of bigint are decimals in DuckDB, and are numbers."""
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    return str(value)
+
+
 def write_json_lines(answer: pa.Table, out: TextIO) -> None:
     """One JSON object a row. What is not ASCII is escaped, so nothing in it reaches a terminal."""
     for batch in answer.to_batches(max_chunksize=10_000):
         for row in batch.to_pylist(maps_as_pydicts="lossy"):
-            out.write(json.dumps(row, default=str) + "\n")
+            out.write(json.dumps(row, default=as_json) + "\n")
 
 
 def write_csv(answer: pa.Table, out: TextIO, escape: bool) -> None:
@@ -92,7 +100,7 @@ def write_csv(answer: pa.Table, out: TextIO, escape: bool) -> None:
 
 def _csv_cell(value: Any) -> str:
     if isinstance(value, list | dict):
-        return json.dumps(value, default=str)
+        return json.dumps(value, default=as_json)
     if isinstance(value, bool):
         return "true" if value else "false"
     return "" if value is None else str(value)

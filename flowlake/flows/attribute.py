@@ -282,12 +282,17 @@ def _attested_lives(world: World, asked: _Asked, begin: I64, stop: I64) -> tuple
     # By its own records alone it held the address between the first and the last of them, if there is anything between.
     primary = _is_primary(world, holder, asked.high[pair], asked.low[pair])
     first, last = lookup.claims.find(asked.scope.astype(np.int64), asked.high, asked.low)
+    another = np.zeros(len(row), dtype=np.bool_)
     for k in range(int((last - first).max(initial=0))):
         r = np.flatnonzero(first[pair] + k < last[pair])
         c = first[pair[r]] + k
         same = (lookup.claim_interface[c] == holder[r]) & lookup.claim_primary[c]
         since[r] = np.where(same, np.minimum(since[r], lookup.claim_from[c]), since[r])
         until[r] = np.where(same, np.maximum(until[r], lookup.claim_to[c]), until[r])
+        between = (lookup.claim_from[c] <= until[r]) & (lookup.claim_to[c] >= since[r])
+        another[r] |= between & (lookup.claim_interface[c] != holder[r])
+    # A secondary address moves away and back. Where the book gives it to another in between, nothing lies between.
+    until[another & ~primary] = since[another & ~primary]
     return since, until, primary
 
 
@@ -344,6 +349,10 @@ def attribute(worker: Summed, world: World) -> pa.Table:
     vpc = np.where(reporter >= 0, hints.interface_vpc[safe] if len(hints.interface_vpc) else NOBODY, NOBODY).astype(
         np.int32
     )
+    source = _global(col["source"], worker.sources, hints.sources)
+    # Where the format has no resource-id either, nothing names a regional NAT gateway: it lies where its flow log is.
+    gateway = (reporter < 0) & (hints.source_vpc[source] >= 0)
+    vpc = np.where(gateway, hints.source_vpc[source], vpc).astype(np.int32)
     extras = _Extras(worker.extras, col["extra"])
     forwards = worker.forwards[col["interface"]]
     sends, receives = col["direction"] == EGRESS, col["direction"] == INGRESS
@@ -405,6 +414,7 @@ def attribute(worker: Summed, world: World) -> pa.Table:
         }
     leg, position = _leg_and_position(col, own, sends, receives, forwards, transit, packet_addresses, columns)
     position[(reporter < 0) & (forwards == 0)] = UNSAID_POSITION
+    _place_gateways(gateway & ~transit, leg, position, columns)
     unsaid = position == UNSAID_POSITION
     stranger = ~own & (reporter >= len(lookup.interfaces)) & (forwards == 0)
     # Of an interface whose VPC nobody knows, the other end's own records can't be found.
@@ -412,7 +422,7 @@ def attribute(worker: Summed, world: World) -> pa.Table:
     doubts[unsaid | stranger | nowhere] |= UNSURE
     client_is_src, roles_by = roles.decide(world.lookup, world.hints, col, columns, lies_in)
     columns |= {
-        "source": _global(col["source"], worker.sources, hints.sources),
+        "source": source,
         "reporter": reporter,
         "position": position,
         "outward": (position == BETWEEN) & sends,
@@ -444,6 +454,21 @@ def attribute(worker: Summed, world: World) -> pa.Table:
     )
     columns |= {name: col[name] for name in kept}
     return pa.table(columns)
+
+
+def _place_gateways(
+    gateway: Bools, leg: npt.NDArray[np.int8], position: npt.NDArray[np.int8], ends: Mapping[str, Any]
+) -> None:
+    """Leg and position of IPv4 records that name no interface though their format would: a regional NAT gateway's.
+
+    Between an address of the VPC and a public one it is the gateway's inside, between two public ones its outside.
+    """
+    ipv4 = gateway & (ends["src_high"] == 0) & (ends["dst_high"] == 0)
+    public = [is_public(ends[f"{e}_high"], ends[f"{e}_low"]) & (ends[f"{e}_scope"] < 0) for e in ("src", "dst")]
+    public = [of & (ends[f"{e}_who"] < 0) for e, of in zip(("src", "dst"), public, strict=True)]
+    inside, outside = ipv4 & (public[0] != public[1]), ipv4 & public[0] & public[1]
+    leg[inside], leg[outside] = NAT_INSIDE, NAT_OUTSIDE
+    position[inside | outside] = BETWEEN
 
 
 def _unheld_private(ends: Mapping[str, Any]) -> Bools:
@@ -604,26 +629,30 @@ ENDS = ("who", "high", "low", "scope")
 
 
 def pair_key(world: World, rows: Mapping[str, npt.NDArray]) -> U64:
-    """A key of both ends, in either direction: by the primary addresses of who holds the addresses, else by the
-    addresses.
+    """A key of both ends, in either direction: by the addresses that end_address gives."""
+    size = len(rows["src_who"])
+    key = np.zeros(size, dtype=np.uint64)
+    for name in ("src", "dst"):
+        key ^= mix(np.zeros(size, np.int64), *end_address(world, rows, name))
+    return key
+
+
+def end_address(world: World, rows: Mapping[str, npt.NDArray], end: str) -> tuple[U64, U64]:
+    """The end's address as both reporters can tell it: the primary one of who holds it, else the address itself.
 
     Of an address whose holder then is not known, it is that of the only one who ever claims it, if there is one.
     """
     lookup = world.lookup
-    size = len(rows["src_who"])
-    key = np.zeros(size, dtype=np.uint64)
-    for name in ("src", "dst"):
-        high, low = rows[f"{name}_high"].copy(), rows[f"{name}_low"].copy()
-        who = _only_claimant(lookup, rows[f"{name}_who"], rows[f"{name}_scope"], high, low)
-        # Formats without pkt-* show an interface's primary address for another one; an IPv6 address all show as it is.
-        known = (who >= 0) & (who < len(lookup.interfaces)) & (high == 0)
-        if bool(known.any()):
-            h, lo = lookup.interface_high[who[known]], lookup.interface_low[who[known]]
-            has = ~is_none(h)
-            at = np.flatnonzero(known)[has]
-            high[at], low[at] = h[has], lo[has]
-        key ^= mix(np.zeros(size, np.int64), high, low)
-    return key
+    high, low = rows[f"{end}_high"].copy(), rows[f"{end}_low"].copy()
+    who = _only_claimant(lookup, rows[f"{end}_who"], rows[f"{end}_scope"], high, low)
+    # Formats without pkt-* show an interface's primary address for another one; an IPv6 address all show as it is.
+    known = (who >= 0) & (who < len(lookup.interfaces)) & (high == 0)
+    if bool(known.any()):
+        h, lo = lookup.interface_high[who[known]], lookup.interface_low[who[known]]
+        has = ~is_none(h)
+        at = np.flatnonzero(known)[has]
+        high[at], low[at] = h[has], lo[has]
+    return high, low
 
 
 def _only_claimant(lookup: Lookup, who: I32, scope: I32, high: U64, low: U64) -> I32:

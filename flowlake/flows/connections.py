@@ -2,7 +2,8 @@
 
 Around a change of hands the clock decides nothing: a record's times may be off by a minute. But where both ends
 log, each connection is recorded twice, and the other record names its own interface. Addresses, ports and protocol
-of both records are the same.
+of both records are the same; but where a format shows an interface's primary address for another one, that stands for
+the other if nobody else ever claims it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from flowlake.flows.attribute import (
     UNSAID_POSITION,
     UNSURE,
     World,
-    pair_key,
+    end_address,
 )
 from flowlake.flows.lookup import NOBODY, mix
 from flowlake.flows.roles import has_ports
@@ -64,7 +65,7 @@ def _settle_own_ends(rows: Rows, world: World) -> Rows:
 
     A stranger to the inventory that spoke with one other only, in a format without directions: both addresses could be
     its own. One of the two is, where the format shows the interface's address; and not the one that another holds, that
-    another's own record of the same connection shows, or that is the world's.
+    another's own record of the same connection shows, or that lies outside the reporter's VPC.
     """
     open_ = (rows["position"] == UNSAID_POSITION) & rows["shows_own"] & (rows["reporter"] >= 0)
     if not bool(open_.any()):
@@ -72,17 +73,18 @@ def _settle_own_ends(rows: Rows, world: World) -> Rows:
     at = np.flatnonzero(open_)
     own = _OwnRecords(rows, world)
     reporter = rows["reporter"][at]
+    vpc = world.hints.interface_vpc[reporter]
     others = {}
     for end in ("src", "dst"):
         holder = rows[f"{end}_who"][at].astype(np.int32)
         asked = np.flatnonzero(_untold(rows, end)[at])
         holder[asked] = own.of(end, at[asked])
-        # An interface shows no public IPv4 address for its own, and an IPv6 one of its VPC's range.
-        outside = (rows[f"{end}_scope"][at] < 0) & is_public(rows[f"{end}_high"][at], rows[f"{end}_low"][at])
+        # An interface shows no public IPv4 address for its own, and none that lies outside its VPC's ranges.
+        scope, public = rows[f"{end}_scope"][at], is_public(rows[f"{end}_high"][at], rows[f"{end}_low"][at])
+        outside = np.where(np.isin(vpc, list(world.lookup.ranges)), scope != vpc, (scope < 0) & public)
         others[end] = np.where(holder >= 0, holder != reporter, outside)
     filled = dict(rows)
     filled["position"] = rows["position"].copy()
-    vpc = world.hints.interface_vpc[reporter]
     for end, far, place, bit in (("src", "dst", SENDER, CONTESTED_SRC), ("dst", "src", RECEIVER, CONTESTED_DST)):
         untold = (rows[f"{end}_who"][at] < 0) & (rows[f"{end}_scope"][at] == vpc) & (vpc >= 0)
         mine = others[far] & ~others[end] & untold
@@ -152,14 +154,9 @@ class _OwnRecords:
 
 
 def _key(rows: Rows, world: World, end: str, at: I64) -> npt.NDArray[np.uint64]:
-    """A key of the connection as seen from one of its ends.
-
-    The pair's own key is part of it: records that lie in different buckets would meet by chance or not at all.
-    """
+    """A key of the connection as seen from one of its ends. All rows of one key lie in one bucket."""
     far = "dst" if end == "src" else "src"
+    ends = {f"{e}_{n}": rows[f"{e}_{n}"][at] for e in ("src", "dst") for n in ENDS}
     ports = rows[f"{end}port"][at].astype(np.int64) << 24 | rows[f"{far}port"][at].astype(np.int64) << 8
-    near = mix(ports | rows["protocol"][at].astype(np.int64), rows[f"{end}_high"][at], rows[f"{end}_low"][at])
-    pair = pair_key(world, {f"{e}_{n}": rows[f"{e}_{n}"][at] for e in ("src", "dst") for n in ENDS})
-    return mix(
-        near.astype(np.int64), pair, mix(np.zeros(len(at), np.int64), rows[f"{far}_high"][at], rows[f"{far}_low"][at])
-    )
+    near = mix(ports | rows["protocol"][at].astype(np.int64), *end_address(world, ends, end))
+    return mix(near.astype(np.int64), *end_address(world, ends, far))

@@ -3,8 +3,9 @@ and window.
 
 All rows of a pair of addresses, from both reporters and all objects, lie in one bucket. What is decided here: the
 receiving interface's records count where its flow log covered the hour, else the sender's, else those of the
-nearest hop; the other reporter's are evidence. What the sender logs as REJECT never arrived and counts as REJECT;
-what the sender counts as accepted and the receiver refused is one attempt, rejected.
+nearest hop, which also stand in where both lost some and it lost none; the other reporter's are evidence. What the
+sender logs as REJECT never arrived and counts as REJECT; what the sender counts as accepted and the receiver refused is
+one attempt, rejected.
 """
 
 from __future__ import annotations
@@ -89,6 +90,9 @@ def choose(rows: Mapping[str, npt.NDArray], world: World) -> Chosen:
         nearest = _nearest(rows, between, world)
         fate[nearest] = COUNTED
         hop_leg[nearest & (leg == HOP)] = DIRECT
+    instead, replaced = _hop_instead(rows, fate, world, low_src, low_dst, ~(behind_src | behind_dst))
+    fate[replaced], fate[instead] = OTHER_REPORTER, COUNTED
+    hop_leg[instead & (leg == HOP)] = DIRECT
     fate[~(is_receiver | is_sender | (position == BETWEEN))] = COUNTED
     on_hop = (leg == HOP) & ~((fate == COUNTED) & (position == BETWEEN))
     fate[on_hop] = ON_HOP
@@ -102,8 +106,8 @@ def _penalties(rows: Mapping[str, npt.NDArray], end: str, world: World) -> tuple
     """Least and greatest penalty of who may be at the end: the same where it is known, NOT_LOGGED where nobody there
     reports.
 
-    Where the end could not be told, all interfaces that used its address around that time, by their own records,
-    may be it.
+    Where the end could not be told, all interfaces that used its address around that time, by their own records, and
+    all that claim it around then in the book may be it.
     """
     hints = world.hints
     who = rows[f"{end}_who"]
@@ -115,23 +119,33 @@ def _penalties(rows: Mapping[str, npt.NDArray], end: str, world: World) -> tuple
     high = low.copy()
     scope = rows[f"{end}_scope"]
     asked = np.flatnonzero(~known & (scope >= 0))
-    if not len(asked) or not len(hints.attested.keys):
+    if not len(asked):
         return low, high
-    begin, stop = hints.attested.find(
-        scope[asked].astype(np.int64), rows[f"{end}_high"][asked], rows[f"{end}_low"][asked]
-    )
-    span = minutes_masks(
-        rows["first"][asked] - MARGIN_SECONDS, rows["last"][asked] + MARGIN_SECONDS, world.lookup.starts
-    )
+    address = scope[asked].astype(np.int64), rows[f"{end}_high"][asked], rows[f"{end}_low"][asked]
+    first, last = rows["first"][asked] - MARGIN_SECONDS, rows["last"][asked] + MARGIN_SECONDS
+    span = minutes_masks(first, last, world.lookup.starts)
     least = np.full(len(asked), NOT_LOGGED, dtype=np.uint8)
     most = np.zeros(len(asked), dtype=np.uint8)
+
+    def may_be(r: I64, interface: npt.NDArray, there: Bools) -> None:
+        penalty = hints.penalty[interface]
+        there = there & (penalty != NOT_LOGGED)
+        least[r] = np.where(there, np.minimum(least[r], penalty), least[r])
+        most[r] = np.where(there, np.maximum(most[r], penalty), most[r])
+
+    begin, stop = hints.attested.find(*address)
     for k in range(int((stop - begin).max(initial=0))):
         r = np.flatnonzero(begin + k < stop)
         at = begin[r] + k
-        there = (hints.attested_mask[at] & span[r]) != 0
-        penalty = hints.penalty[hints.attested_interface[at]]
-        least[r] = np.where(there, np.minimum(least[r], penalty), least[r])
-        most[r] = np.where(there, np.maximum(most[r], penalty), most[r])
+        may_be(r, hints.attested_interface[at], (hints.attested_mask[at] & span[r]) != 0)
+    # A format without pkt-* shows nobody using a secondary address: there the book alone tells who may have.
+    claims = world.lookup.claims
+    begin, stop = claims.find(*address)
+    for k in range(int((stop - begin).max(initial=0))):
+        r = np.flatnonzero(begin + k < stop)
+        at = begin[r] + k
+        near = (world.lookup.claim_from[at] <= last[r] * 1000) & (world.lookup.claim_to[at] >= first[r] * 1000)
+        may_be(r, world.lookup.claim_interface[at], near)
     low[asked] = least
     high[asked] = np.where(least == NOT_LOGGED, NOT_LOGGED, most)
     return low, high
@@ -178,6 +192,51 @@ def _receiver_first(
     return receiver
 
 
+def _hop_instead(
+    rows: Mapping[str, npt.NDArray],
+    fate: npt.NDArray[np.int8],
+    world: World,
+    low_src: npt.NDArray,
+    low_dst: npt.NDArray,
+    shows_ends: Bools,
+) -> tuple[Bools, Bools]:
+    """Rows of hops that count instead of the ends' own, and the ends' rows that they replace.
+
+    Where every end that reports at all lost records, the nearest hop between that lost none counts for the pair and
+    direction, if it holds more. Not where an end is unknown, or refused any of it: the hop does not see that.
+    """
+    nothing = np.zeros(len(fate), dtype=np.bool_)
+    penalty, position = world.hints.penalty, rows["position"]
+    logged_src, logged_dst = low_src != NOT_LOGGED, low_dst != NOT_LOGGED
+    lossy = (logged_src | logged_dst) & (~logged_src | (low_src & LOSSY > 0)) & (~logged_dst | (low_dst & LOSSY > 0))
+    for end in ("src", "dst"):
+        lossy &= (rows[f"{end}_who"] >= 0) | (rows[f"{end}_scope"] < 0)
+    hop = lossy & (position == BETWEEN) & (rows["leg"] != NAT_OUTSIDE) & ~rows["duplicate"] & shows_ends
+    hop &= rows["reporter"] >= 0
+    hop[hop] = penalty[rows["reporter"][hop]] & LOSSY == 0
+    if not bool(hop.any()):
+        return nothing, nothing
+    nearest = _nearest(rows, hop, world)
+    of_end = lossy & ((position == RECEIVER) | (position == SENDER)) & ~rows["duplicate"]
+    counted = of_end & (fate == COUNTED)
+    refused = of_end & (rows["action"] == REJECT)
+    _, pair = np.unique(_pair_of_ends(rows), return_inverse=True)
+    more = np.zeros(int(pair.max()) + 1, dtype=np.int64)
+    np.add.at(more, pair[nearest], rows["bytes"][nearest])
+    np.subtract.at(more, pair[counted], rows["bytes"][counted])
+    more[pair[refused]] = 0
+    instead = more[pair] > 0
+    return nearest & instead, counted & instead
+
+
+def _pair_of_ends(rows: Mapping[str, npt.NDArray]) -> U64:
+    """A key of both ends, in this direction."""
+    src = mix(rows["src_who"], rows["src_high"], rows["src_low"])
+    dst = mix(rows["dst_who"], rows["dst_high"], rows["dst_low"], salt=1)
+    key: U64 = src ^ dst * np.uint64(3)
+    return key
+
+
 def _nearest(rows: Mapping[str, npt.NDArray], between: Bools, world: World) -> Bools:
     """Of hops that alone report a pair, the one nearest to the receiver: in its VPC, then in the sender's; for the
     whole hour.
@@ -206,9 +265,7 @@ def _nearest(rows: Mapping[str, npt.NDArray], between: Bools, world: World) -> B
     distance = np.where(near_dst, 0, np.where(nat, 1, np.where(near_src, 2, 3))).astype(np.int64)
     # Of an appliance that takes packets in and gives them back by one interface, what it gave back.
     rank = distance << 48 | penalty << 40 | (reporter.astype(np.int64) + 1) << 1 | ~rows["outward"][at]
-    src = mix(rows["src_who"][at], rows["src_high"][at], rows["src_low"][at])
-    dst = mix(rows["dst_who"][at], rows["dst_high"][at], rows["dst_low"][at], salt=1)
-    _, group = np.unique(src ^ dst * np.uint64(3), return_inverse=True)
+    _, group = np.unique(_pair_of_ends(rows)[at], return_inverse=True)
     best = np.full(int(group.max()) + 1, np.iinfo(np.int64).max)
     np.minimum.at(best, group, rank)
     chosen[at] = rank == best[group]

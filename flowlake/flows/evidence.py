@@ -9,7 +9,7 @@ how complete each reporter was.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -393,6 +393,8 @@ class Hints:
     attested_mask: U64
     attested_sure: Bools
     listeners: AddressIndex
+    source_vpc: I32 = field(default_factory=lambda: np.zeros(0, np.int32))
+    """The VPC that each flow log covers; NOBODY where the inventory does not say, or its format has no interface-id."""
 
     def codes(self, lookup: Lookup, names: Sequence[str | None]) -> I32:
         """Interfaces as codes, first those of the book, then those that only records know."""
@@ -549,12 +551,6 @@ def _fill_vpcs_from_flow_logs(
 ) -> None:
     """An interface whose VPC neither the book nor its records tell lies in that of the flow log that covers it."""
     table = evidence.lines
-    if not table.num_rows or not len(found.interface_vpc):
-        return
-    codes = found.codes(lookup, table["interface"].to_pylist())
-    lacking = np.flatnonzero((codes >= 0) & (found.interface_vpc[np.where(codes >= 0, codes, 0)] == NOBODY))
-    if not len(lacking):
-        return
     vpc_of = {text.decode(): code for code, text in enumerate(lookup.vpcs.texts)}
     with_subnet = np.flatnonzero((lookup.subnet >= 0) & (lookup.interface_vpc >= 0))
     subnets = lookup.subnets.texts[lookup.subnet[with_subnet]].tolist()
@@ -563,6 +559,16 @@ def _fill_vpcs_from_flow_logs(
         vpc_of.get((log.resource_id or "") if (log := flow_logs.get(s.flow_log_id or "")) else "")
         for s in evidence.sources
     ]
+    nameless = ["interface_id" in row["lacks"] for row in evidence.source_rows]
+    found.source_vpc = np.array(
+        [NOBODY if vpc is None or lacks else vpc for vpc, lacks in zip(covered, nameless, strict=True)], dtype=np.int32
+    )
+    if not table.num_rows or not len(found.interface_vpc):
+        return
+    codes = found.codes(lookup, table["interface"].to_pylist())
+    lacking = np.flatnonzero((codes >= 0) & (found.interface_vpc[np.where(codes >= 0, codes, 0)] == NOBODY))
+    if not len(lacking):
+        return
     sources = table["source"].to_numpy()
     for row in lacking.tolist():
         vpc = covered[sources[row]]

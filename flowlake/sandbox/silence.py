@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flowlake.sandbox.sightings import STEP, Habits, Records, lag_seconds, skips
 from flowlake.sandbox.tables import Ints, Tables
@@ -37,16 +38,22 @@ class Silence:
         last = ((step + 1) * STEP - phase) // window - 1
         ends = (last + 1) * window + phase
         in_step = (ends > step * STEP) & (ends <= (step + 1) * STEP)
-        there = (tables.interface_since[who] < ends) & (tables.interface_until[who] > ends - window)
-        quiet = in_step & there & (self._seen[who, step % RING] != step)
+        quiet = in_step & self._there(who, ends) & (self._seen[who, step % RING] != step)
         # A regional NAT gateway has no interface that could be silent.
         quiet &= ~tables.interface_regional[who]
         yield from self._say(who[quiet], last[quiet], NODATA)
         for back in range(int(STEP // 60_000)):
             index = last - back
             ends = (index + 1) * window + phase
-            lost = (ends > step * STEP) & there & skips(self.seed, self.habits, who, index)
+            lost = (ends > step * STEP) & self._there(who, ends) & skips(self.seed, self.habits, who, index)
             yield from self._say(who[lost], index[lost], SKIPDATA)
+
+    def _there(self, interface: Ints, ends: Ints) -> NDArray[np.bool_]:
+        """Whether the interface was there at some time of its interval that ended then."""
+        tables = self.tables
+        since, until = tables.interface_since[interface], tables.interface_until[interface]
+        there: NDArray[np.bool_] = (since < ends) & (until > ends - tables.interface_window[interface])
+        return there
 
     def _say(self, interface: Ints, index: Ints, status: str) -> Iterator[tuple[int, int, int, str]]:
         tables = self.tables

@@ -282,6 +282,29 @@ def test_a_secondary_address_that_another_uses_by_its_own_records_is_contested()
     ]
 
 
+def test_own_records_of_a_secondary_address_prove_nothing_where_the_book_gives_it_to_another_between() -> None:
+    """eni-b used 10.0.0.20 at 10:05 and 10:45 by its own records; but an event at 10:10 saw it with eni-c. So at 10:15
+    it need not be eni-b's."""
+    b, c = eni("eni-b", "10.0.0.2"), eni("eni-c", "10.0.0.3")
+    with_it = [{**b, "addresses": ["10.0.0.2", "10.0.0.20"]}, {**c, "addresses": ["10.0.0.3", "10.0.0.20"]}]
+    inventory = [
+        *sweep("09:00", VPC, A, with_it[0], c, flow_log("fl-1")),
+        *(event("10:10:00", b), event("10:10:10", with_it[1]), event("10:20:00", c), event("10:20:10", with_it[0])),
+        *sweep("12:00", VPC, A, with_it[0], c),
+    ]
+    ends = "10.0.0.2 93.184.216.34", "10.0.0.20 93.184.216.34"
+    uses = [("10:05:00", "10:05:30"), ("10:45:00", "10:45:30")]
+    shows = "\n".join(
+        f"eni-b {ends[0]} 4000{n} 443 6 7 {use[0]} {use[1]} ACCEPT OK {ends[1]} egress vpc-1"
+        for n, use in enumerate(uses)
+    )
+    logs = {"fl-1": to("10.0.0.20", "10:15:00-10:15:30", "10:40:00-10:40:30"), "fl-2": lines(NEW, shows)}
+    assert run(inventory, logs).show("started_at", *SERVER[:2], client_interface_id="eni-a") == [
+        ("10:15:00", None, "none"),
+        ("10:40:00", "eni-b", "interval"),
+    ]
+
+
 # --- in which VPC ----------------------------------------------------------------------------------------------------
 
 FAR = eni("eni-far", "10.2.0.7", vpc="vpc-2", subnet="subnet-2")

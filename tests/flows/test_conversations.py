@@ -12,11 +12,13 @@ from tests.flows.worked import (
     Answer,
     attached,
     eni,
+    event,
     flow_log,
     lines,
     peering,
     run,
     steady,
+    sweep,
     vpc,
 )
 from tests.flows.worked import HOUR as TEN
@@ -273,6 +275,48 @@ def test_a_pair_is_told_by_interface_though_one_reporter_cannot_see_the_secondar
     assert answer.show("server_addr", *BYTES) == [("10.0.0.20", "eni-a", "eni-b", 443, "ACCEPT", "direct", 100, 900)]
 
 
+def test_a_secondary_address_given_back_to_its_holder_is_told_by_the_connection_and_counted_once() -> None:
+    """eni-b held 10.0.0.20 until 10:20:00 and from 10:20:10 on: who held it between, nobody says. A record of eni-a
+    over that time is of the connection that eni-b's own v2 record shows, with its primary address."""
+    b, other = eni("eni-b", "10.0.0.2"), "10.0.0.20"
+    inventory = [
+        *sweep("09:00", VPC, A, {**b, "addresses": ["10.0.0.2", other]}, flow_log("fl-a"), flow_log("fl-b")),
+        event("10:20:00", b),
+        event("10:20:10", {**b, "addresses": ["10.0.0.2", other]}),
+        *sweep("12:00", VPC, A, {**b, "addresses": ["10.0.0.2", other]}),
+    ]
+    a = lines(PLAIN, f"eni-a 10.0.0.1 {other} 50000 443 6 100 10:19:00 10:20:59 ACCEPT OK")
+    at_b = lines(PLAIN, "eni-b 10.0.0.1 10.0.0.2 50000 443 6 100 10:19:00 10:20:59 ACCEPT OK")
+    answer = run(inventory, {"fl-a": a, "fl-b": at_b})
+    assert answer.fates == {"counted": 100, "other_reporter": 100}
+    assert told(answer) == [("10:15:00", "eni-a", "eni-b", 443, "ACCEPT", "direct", 100, 0, ["eni-b"], [])]
+
+
+def test_an_end_that_two_may_have_held_is_counted_once_where_both_would_have_reported_it() -> None:
+    """10.0.0.20 went from eni-b to eni-c at 10:20: a record around that time names neither. But either would have
+    recorded those bytes, and eni-b did, under its primary address: 100 bytes, once."""
+    b, c, other = eni("eni-b", "10.0.0.2"), eni("eni-c", "10.0.0.3"), "10.0.0.20"
+    inventory = [
+        *sweep("09:00", VPC, A, {**b, "addresses": ["10.0.0.2", other]}, c, flow_log("fl-a"), flow_log("fl-b")),
+        event("10:20:00", b),
+        event("10:20:10", {**c, "addresses": ["10.0.0.3", other]}),
+        *sweep("12:00", VPC, A, b, {**c, "addresses": ["10.0.0.3", other]}),
+    ]
+    a = lines(PLAIN, f"eni-a 10.0.0.1 {other} 50000 443 6 100 10:19:30 10:19:59 ACCEPT OK")
+    own = lines(
+        PLAIN,
+        """
+        eni-b 10.0.0.1 10.0.0.2 50000 443 6 100 10:19:30 10:19:59 ACCEPT OK
+        eni-c 10.0.0.3 93.184.216.34 50000 443 6 7 10:40:00 10:40:59 ACCEPT OK
+        """,
+    )
+    answer = run(inventory, {"fl-a": a, "fl-b": own})
+    assert answer.fates == {"counted": 107, "other_reporter": 100}
+    assert answer.show("server_interface_id", "reporter", "uploaded", client_addr="10.0.0.1") == [
+        ("eni-b", ["eni-b"], 100)
+    ]
+
+
 @pytest.mark.parametrize("together", [True, False])
 def test_it_does_not_matter_which_worker_read_what(together: bool) -> None:
     a = lines(PLAIN, "eni-a 10.0.0.1 10.0.0.2 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK")
@@ -414,6 +458,60 @@ def test_regional_nat_gateway_that_shows_the_far_end_inside_is_still_between_the
     assert answer.show(*columns) == [
         ("10.0.0.1", "eni-a", None, "nat_inside", 300, 700),
         ("52.0.0.9", "nat-0abc", None, "nat_outside", 300, 700),
+    ]
+
+
+def test_regional_nat_gateway_without_a_name_is_still_between_the_ends() -> None:
+    """Without resource-id nothing names it. It lies in the VPC of its flow log; between two public addresses is its
+    outside. 300 + 700 bytes three times: the client's own count, the inside is the other reporter's."""
+    client = lines(
+        NEW_LOG,
+        f"""
+        eni-a 10.0.0.1 {WORLD} 50000 443 6 300 10:01:00 10:01:59 ACCEPT OK egress  vpc-1
+        eni-a {WORLD} 10.0.0.1 443 50000 6 700 10:01:00 10:01:59 ACCEPT OK ingress vpc-1
+        """,
+    )
+    gateway = lines(
+        NEW_LOG,
+        f"""
+        - 10.0.0.1 {WORLD} 50000 443 6 300 10:01:00 10:01:59 ACCEPT OK ingress vpc-1
+        - 52.0.0.9 {WORLD} 61000 443 6 300 10:01:00 10:01:59 ACCEPT OK egress  vpc-1
+        - {WORLD} 52.0.0.9 443 61000 6 700 10:01:00 10:01:59 ACCEPT OK ingress vpc-1
+        - {WORLD} 10.0.0.1 443 50000 6 700 10:01:00 10:01:59 ACCEPT OK egress  vpc-1
+        """,
+    )
+    covers = {**flow_log("fl-1"), "detail": {"traffic_type": "ALL", "resource_id": "vpc-1"}}
+    answer = run(steady(VPC, A, covers), {"fl-1": [client, gateway]})
+    columns = ("client_addr", "client_interface_id", "leg", "uploaded", "downloaded", "flags")
+    assert answer.show(*columns) == [
+        ("10.0.0.1", "eni-a", "nat_inside", 300, 700, []),
+        ("52.0.0.9", None, "nat_outside", 300, 700, []),
+    ]
+    assert answer.fates == {"counted": 1000, "other_reporter": 1000, "nat_outside": 1000}
+    alone = run(steady(VPC, A, covers), {"fl-1": gateway})
+    assert alone.fates == {"counted": 1000, "nat_outside": 1000}
+
+
+def test_a_gateway_that_lost_nothing_stands_in_for_a_client_that_did() -> None:
+    """eni-a lost one of two records: 300 of 800. The gateway's inside holds 800, and counts alone."""
+    client = lines(
+        PACKETS,
+        f"""
+        eni-a 10.0.0.1 {WORLD} 50000 443 6 300 10:01:00 10:01:59 ACCEPT OK 10.0.0.1 {WORLD}
+        eni-a - - - - - - 10:02:00 10:02:59 - SKIPDATA - -
+        """,
+    )
+    gateway = lines(
+        PACKETS,
+        f"""
+        eni-nat 10.0.0.1 10.0.9.9 50000 443 6 300 10:01:00 10:01:59 ACCEPT OK 10.0.0.1 {WORLD}
+        eni-nat 10.0.0.1 10.0.9.9 50000 443 6 500 10:02:00 10:02:59 ACCEPT OK 10.0.0.1 {WORLD}
+        """,
+    )
+    answer = run(steady(VPC, A, NAT, flow_log("fl-1"), flow_log("fl-2")), {"fl-1": client, "fl-2": gateway})
+    assert answer.fates == {"counted": 800, "other_reporter": 300}
+    assert answer.show("client_interface_id", "server_addr", "leg", "uploaded", "reporter") == [
+        ("eni-a", WORLD, "nat_inside", 800, ["eni-nat"])
     ]
 
 
@@ -769,6 +867,16 @@ def test_a_stranger_that_spoke_with_one_other_only_is_not_at_the_end_that_the_ot
         ("eni-b", "eni-new", "interface", 200, []),
     ]
     assert sum(row["uploaded"] for row in answer.rows) == 100 + 200 + 7
+
+
+def test_a_stranger_that_spoke_with_a_known_network_only_is_at_the_end_that_lies_in_its_vpc() -> None:
+    """192.168.0.7 lies outside vpc-1, which fl-1 covers: it can't be eni-new's own address."""
+    covers = {**flow_log("fl-1"), "detail": {"traffic_type": "ALL", "resource_id": "vpc-1"}}
+    new = lines(PLAIN, "eni-new 10.0.0.50 192.168.0.7 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK")
+    answer = run(steady(VPC, covers), {"fl-1": new}, networks="192.168.0.0/16,office")
+    assert answer.show("client_interface_id", "server_network_name", "uploaded", "flags") == [
+        ("eni-new", "office", 100, [])
+    ]
 
 
 def test_a_stranger_whose_own_side_cannot_be_told_says_that_it_may_be_counted_twice() -> None:

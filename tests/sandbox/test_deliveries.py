@@ -61,3 +61,38 @@ def test_a_torn_object_gives_up_what_is_left_of_it(tmp_path: Path) -> None:
 def test_lines_of_silence_are_counted_and_real(wide_estate: Written) -> None:
     assert wide_estate.summary.nodata > 50
     assert wide_estate.summary.skipdata == 0  # this estate has none
+
+
+def test_whoever_loses_records_says_so_also_where_it_is_gone_at_the_steps_end(tmp_path: Path) -> None:
+    """Of a covered interface without a SKIPDATA line every packet is in its records."""
+    simulate(tmp_path, replace(WIDE, records=30_000, hours=1, habits=Habits(skipdata_share=0.01)))
+    told = {
+        row["interface_id"]
+        for path in (tmp_path / "raw").rglob("*.log.*")
+        for block in read_blocks(path.open("rb"), path.name)
+        for row in block.records.select(["interface_id", "log_status"]).to_pylist()
+        if row["log_status"] == "SKIPDATA"
+    }
+    truth = f"{tmp_path}/truth"
+    rows = duckdb.sql(
+        f"""with clients as (
+                select c.connection, c.packets_up, i.interface, i.interface_id
+                from read_parquet('{truth}/connections/**/*.parquet', hive_partitioning = false) c
+                join '{truth}/endpoints.parquet' e on e.endpoint = c.client
+                join '{truth}/interfaces.parquet' i on i.interface = e.interface and i.logged
+                where c.accepted and c.last_packet < (select max(last_packet) from
+                    read_parquet('{truth}/connections/**/*.parquet', hive_partitioning = false)) - 1200000
+            ), seen as (
+                select connection, reporter, max(packets) as packets from (
+                    select connection, reporter, flow_log, sum(packets) as packets
+                    from read_parquet('{truth}/records/**/*.parquet', hive_partitioning = false)
+                    where up and point = 'client' group by all
+                ) group by all
+            )
+            select distinct c.interface_id from clients c
+            left join seen s on s.connection = c.connection and s.reporter = c.interface
+            where coalesce(s.packets, 0) < c.packets_up"""
+    ).fetchall()
+    lost = {interface for (interface,) in rows}
+    assert len(lost) > 20
+    assert lost <= told
