@@ -19,6 +19,7 @@ import pyarrow as pa
 from flowlake.flows import roles
 from flowlake.flows.addresses import U64, is_none, is_public, is_rfc1918
 from flowlake.flows.evidence import GAPS, NOT_LOGGED, REJECTED, SKIPPED, Hints
+from flowlake.flows.hashing import distinct
 from flowlake.flows.lookup import I32, I64, NAT, NOBODY, Bools, Lookup, mix, scopes
 from flowlake.flows.networks import Ranges
 from flowlake.flows.summarise import (
@@ -86,7 +87,7 @@ def holders(world: World, vpc: I32, high: U64, low: U64, start: I64, end: I64) -
 
     The services, networks and public rules follow in _label_far.
     """
-    pairs, inverse = _distinct_pairs(vpc, high, low)
+    pairs, inverse = distinct(vpc, high, low)
     p_vpc, p_high, p_low = vpc[pairs], high[pairs], low[pairs]
     p_scope = scopes(world.lookup, p_vpc, p_high, p_low)
     scope = p_scope[inverse]
@@ -144,16 +145,6 @@ class _Asked:
         slack = self.slack * 1000
         result: Bools = (since <= self.end[rows] * 1000 + slack) & (until >= self.start[rows] * 1000 - slack)
         return result
-
-
-def _distinct_pairs(vpc: I32, high: U64, low: U64) -> tuple[I64, I64]:
-    """Rows of the distinct (VPC, address) pairs, and for each row its pair."""
-    keys = mix(vpc, high, low)
-    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
-    if not bool(np.all((vpc[first][inverse] == vpc) & (high[first][inverse] == high) & (low[first][inverse] == low))):
-        keys = mix(vpc, high, low, salt=7)
-        _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
-    return first, inverse
 
 
 def _by_claims(world: World, asked: _Asked) -> tuple[I32, I32, I32, Bools, Bools]:
@@ -464,9 +455,11 @@ def _place_gateways(
     Between an address of the VPC and a public one it is the gateway's inside, between two public ones its outside.
     """
     ipv4 = gateway & (ends["src_high"] == 0) & (ends["dst_high"] == 0)
-    public = [is_public(ends[f"{e}_high"], ends[f"{e}_low"]) & (ends[f"{e}_scope"] < 0) for e in ("src", "dst")]
-    public = [of & (ends[f"{e}_who"] < 0) for e, of in zip(("src", "dst"), public, strict=True)]
-    inside, outside = ipv4 & (public[0] != public[1]), ipv4 & public[0] & public[1]
+    src_public, dst_public = (
+        is_public(ends[f"{e}_high"], ends[f"{e}_low"]) & (ends[f"{e}_scope"] < 0) & (ends[f"{e}_who"] < 0)
+        for e in ("src", "dst")
+    )
+    inside, outside = ipv4 & (src_public != dst_public), ipv4 & src_public & dst_public
     leg[inside], leg[outside] = NAT_INSIDE, NAT_OUTSIDE
     position[inside | outside] = BETWEEN
 
@@ -597,7 +590,7 @@ def _label_far(
     texts: dict[str, int] = {}
     said = [None if v is None else texts.setdefault(str(v), len(texts)) for v in extras.values(service_field)]
     by_record = np.array([-1 if v is None else v for v in said], dtype=np.int32)[extras.of_row[rest]]
-    pairs, inverse = _distinct_pairs(np.zeros(len(rest), np.int32), high[rest], low[rest])
+    pairs, inverse = distinct(high[rest], low[rest])
     h, lo = high[rest][pairs], low[rest][pairs]
     public = is_public(h, lo)
     aws = world.aws.find(h, lo)
@@ -673,7 +666,7 @@ def _only_claimant(lookup: Lookup, who: I32, scope: I32, high: U64, low: U64) ->
         result[asked[claimed]] = np.where(least[at] == most[at], least[at], NOBODY)
     in_prefixes = asked[(stop == begin) & np.isin(scope[asked], list(lookup.prefixes))]
     if len(in_prefixes):
-        pairs, of = _distinct_pairs(scope[in_prefixes], high[in_prefixes], low[in_prefixes])
+        pairs, of = distinct(scope[in_prefixes], high[in_prefixes], low[in_prefixes])
         only = np.full(len(pairs), NOBODY, dtype=np.int32)
         for i, row in enumerate(in_prefixes[pairs].tolist()):
             claims = lookup.prefix_claims(int(scope[row]), (int(high[row]) << 64) | int(low[row]))

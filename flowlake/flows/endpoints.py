@@ -183,8 +183,7 @@ def show(
     }
     texts |= {name: Texts.of(state, values) for name, values in _first_tags(held, settings).items()}
     _tell_of_strangers(texts, endpoints, world)
-    who, of = np.unique(endpoints.who, return_inverse=True)
-    texts["interface_id"] = Texts.of(of, [world.hints.name(world.lookup, int(code)) for code in who])
+    texts["interface_id"] = interface_names(endpoints.who, world)
     addresses = to_texts(endpoints.high, endpoints.low)
     texts["addr"] = Texts.of(np.arange(size), addresses)
     how = endpoints.how
@@ -203,6 +202,12 @@ def show(
     private = pa.array(is_rfc1918(endpoints.high, endpoints.low), mask=addresses.is_null().to_numpy(False))
     shared = np.append(held["shared"].fill_null(False).to_numpy(zero_copy_only=False), False)[state]
     return Shown(texts, {name: _coded_within(held[name]) for name in _NESTED}, state, private, shared, digests)
+
+
+def interface_names(interfaces: npt.NDArray, world: World) -> Texts:
+    """The ids of interfaces, of the book's and of those that only records know; null for nobody."""
+    codes, of = np.unique(interfaces, return_inverse=True)
+    return Texts.of(of, [world.hints.name(world.lookup, code) for code in codes.tolist()])
 
 
 def _first_tags(held: Mapping[str, pa.Array], settings: TagSettings) -> dict[str, list[str | None]]:
@@ -269,4 +274,4 @@ def _coded_within(column: pa.Array) -> pa.Array:
     return pa.MapArray.from_arrays(offsets, keys, items)
 
 
-__all__ = ["ENDPOINT_COLUMNS", "STATES", "Shown", "TagSettings", "Texts", "show", "states_table"]
+__all__ = ["ENDPOINT_COLUMNS", "STATES", "Shown", "TagSettings", "Texts", "interface_names", "show", "states_table"]

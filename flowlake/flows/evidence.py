@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from flowlake.flows.addresses import U64, is_none, is_public
 from flowlake.flows.book import FlowLog
+from flowlake.flows.hashing import distinct_values
 from flowlake.flows.lookup import FORWARDERS, NAT, NOBODY, AddressIndex, Lookup, Names, scopes, within
 from flowlake.flows.summarise import (
     ACCEPT,
@@ -253,17 +254,11 @@ def evidence_of(worker: Worker, lookup: Lookup) -> dict[str, pa.Table]:
     }
 
 
-def _distinct(keys: I64) -> tuple[I64, I64]:
-    """Distinct keys in order of first sight, and for each row its key's place."""
-    encoded = pa.array(keys).dictionary_encode()
-    return encoded.dictionary.to_numpy(), encoded.indices.to_numpy()
-
-
 def _lines(summary: Summary, col: Mapping[str, npt.NDArray], masks: U64, names: pa.Array) -> pa.Table:
     """One row an interface of a flow log: its records, NODATA and SKIPDATA lines, minutes in which it reported,
     actions.
     """
-    keys, row = _distinct(
+    keys, row = distinct_values(
         np.concatenate(
             [
                 col["source"].astype(np.int64) << 32 | col["interface"],
@@ -330,7 +325,7 @@ def _attested(
     worker: Worker, interface: npt.NDArray, address: I64, masks: U64, sure: Bools, names: pa.Array
 ) -> pa.Table:
     """Which interface used which address, by its own records, in which minutes; and whether that is sure."""
-    keys, row = _distinct(interface.astype(np.int64) << 32 | sure.astype(np.int64) << 31 | address)
+    keys, row = distinct_values(interface.astype(np.int64) << 32 | sure.astype(np.int64) << 31 | address)
     mask = np.zeros(len(keys), dtype=np.uint64)
     np.bitwise_or.at(mask, row, masks)
     at = keys & 0x7FFFFFFF
@@ -354,8 +349,8 @@ def _listeners(worker: Worker, names: pa.Array) -> pa.Table:
     interface, server, port = (
         sums[name].to_numpy()[answered].astype(np.int64) for name in ("interface", "pkt_src", "srcport")
     )
-    ends, end = _distinct(interface << 32 | server)
-    keys, _ = _distinct(end.astype(np.int64) << 16 | port)
+    ends, end = distinct_values(interface << 32 | server)
+    keys, _ = distinct_values(end.astype(np.int64) << 16 | port)
     listener = ends[keys >> 16]
     at = listener & 0xFFFFFFFF
     return pa.table(

@@ -34,6 +34,12 @@ def distinct(*columns: npt.NDArray) -> tuple[I64, I64]:
     return first[:count].copy(), inverse
 
 
+def distinct_values(values: npt.NDArray) -> tuple[npt.NDArray, I64]:
+    """The distinct values in order of first sight, and for each row the place of its value. Raises as distinct does."""
+    first, inverse = distinct(values)
+    return values[first], inverse
+
+
 def _words(column: npt.NDArray) -> npt.NDArray[np.uint64]:
     """The values as 64-bit words, equal where the values are."""
     if column.dtype.kind not in "biu":

@@ -13,7 +13,7 @@ import pyarrow as pa
 from flowlake.flows.addresses import U64
 from flowlake.flows.attribute import LEGS, World
 from flowlake.flows.conversations import LOSSY, Grouped, as_hexadecimal, conversation_digests
-from flowlake.flows.endpoints import Shown, TagSettings, Texts, show
+from flowlake.flows.endpoints import Shown, TagSettings, Texts, interface_names, show
 from flowlake.flows.evidence import GAPS, NOT_LOGGED
 from flowlake.flows.roles import ROLES_BY, UNKNOWN
 from flowlake.flows.routes import Router
@@ -96,9 +96,7 @@ def _moments(seconds: npt.NDArray[np.int64]) -> pa.Array:
 
 def _names(lists: tuple[npt.NDArray, npt.NDArray], world: World) -> pa.Array:
     offsets, flat = lists
-    distinct, of = np.unique(flat, return_inverse=True)
-    names = Texts.of(of, [world.hints.name(world.lookup, code) for code in distinct.tolist()])
-    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), names.array())
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), interface_names(flat, world).array())
 
 
 def _flags(grouped: Grouped, labels: Sequence[str | None], shared: npt.NDArray, world: World) -> pa.Array:

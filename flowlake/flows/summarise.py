@@ -27,6 +27,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flowlake.flows.address_codes import AddressCodes
+from flowlake.flows.hashing import distinct_values
 from flowlake.lake.hours import SECONDS, Hour
 
 I64 = npt.NDArray[np.int64]
@@ -394,7 +395,7 @@ class Summary:
             present.append((name, texts, len(texts)))
             combined = combined * len(texts) + indices.to_numpy(zero_copy_only=False)
         packet_addresses = "pkt_srcaddr" in names and "pkt_dstaddr" in names
-        distinct, inverse = _distinct(combined)
+        distinct, inverse = distinct_values(combined)
         codes = np.empty(len(distinct), dtype=np.int64)
         for i, value in enumerate(distinct.tolist()):
             row: dict[str, object] = {}
@@ -553,11 +554,6 @@ def _numbers(batch: pa.RecordBatch, name: str, names: set[str], size: int) -> I6
         column = column.fill_null(0)
     values: I64 = column.to_numpy(zero_copy_only=False)
     return values if values.dtype == np.int64 else values.astype(np.int64)
-
-
-def _distinct(values: I64) -> tuple[I64, I64]:
-    encoded = pa.array(values).dictionary_encode()
-    return encoded.dictionary.to_numpy(), encoded.indices.to_numpy()
 
 
 MINUTES_BEFORE = 2

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from flowlake.flows.attribute import World
 from flowlake.flows.conversations import Grouped
-from flowlake.flows.endpoints import Shown, Texts
+from flowlake.flows.endpoints import Shown, Texts, interface_names
 from flowlake.flows.lookup import NOBODY, TRANSIT
 from flowlake.flows.routes import Router, path_rules
 
@@ -88,8 +88,8 @@ def ways(
     tells = (hop_type.codes >= 0) & (same_vpc | ~hop_type.among("interface_endpoint"))
     decided.settle(tells, ~hop_type.among(*rules["stays"]), hop_type, Texts.of(c["next_hop"], list(labels)), "next_hop")
 
-    decided.settle(c["nat"] >= 0, True, "nat_gateway", _names(c["nat"], world), "nat_interface")
-    hop = _names(c["hop"], world)
+    decided.settle(c["nat"] >= 0, True, "nat_gateway", interface_names(c["nat"], world), "nat_interface")
+    hop = interface_names(c["hop"], world)
     decided.settle(_is_transit(c["hop"], hop, world) & ~same_vpc, True, "transit_gateway", hop, "hop_interface")
 
     served = ends.first_arn_ids()
@@ -132,11 +132,6 @@ def _agree(said: Texts, via: Texts) -> Bools:
     )
     size = len(said.codes)
     return (both.codes[:size] >= 0) & (both.codes[:size] == both.codes[size:])
-
-
-def _names(interfaces: npt.NDArray, world: World) -> Texts:
-    codes, of = np.unique(interfaces, return_inverse=True)
-    return Texts.of(of, [world.hints.name(world.lookup, code) for code in codes.tolist()])
 
 
 def _is_transit(interfaces: npt.NDArray, names: Texts, world: World) -> Bools:

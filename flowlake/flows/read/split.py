@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -117,23 +118,18 @@ def _numbers(kind: pa.DataType, values: npt.NDArray, is_null: npt.NDArray[np.boo
     return pa.Array.from_buffers(kind, len(values), [valid, pa.py_buffer(values)], nulls)
 
 
+@cache
 def _classes(separator: bytes, tidied: bool) -> npt.NDArray[np.uint8]:
     """What each byte is: of a value, the separator, the line's end, or one that tidying looks at."""
-    key = separator, tidied
-    if key not in _CLASSES:
-        classes = np.full(256, _VALUE, np.uint8)
-        if not tidied:
-            classes[:33] = classes[128:] = _ODD
-            classes[ord("#")] = _ODD
-            if separator == b",":
-                classes[ord('"')] = _ODD
-        classes[separator[0]] = _SEPARATOR
-        classes[10] = _END
-        _CLASSES[key] = classes
-    return _CLASSES[key]
-
-
-_CLASSES: dict[tuple[bytes, bool], npt.NDArray[np.uint8]] = {}
+    classes = np.full(256, _VALUE, np.uint8)
+    if not tidied:
+        classes[:33] = classes[128:] = _ODD
+        classes[ord("#")] = _ODD
+        if separator == b",":
+            classes[ord('"')] = _ODD
+    classes[separator[0]] = _SEPARATOR
+    classes[10] = _END
+    return classes
 
 
 @njit(cache=True, nogil=True)
