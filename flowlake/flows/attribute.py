@@ -19,6 +19,7 @@ import pyarrow as pa
 from flowlake.flows import roles
 from flowlake.flows.addresses import U64, is_none, is_public, is_rfc1918
 from flowlake.flows.evidence import GAPS, NOT_LOGGED, REJECTED, SKIPPED, Hints
+from flowlake.flows.fold import OPEN
 from flowlake.flows.hashing import distinct
 from flowlake.flows.lookup import I32, I64, NAT, NOBODY, Bools, Lookup, mix, scopes
 from flowlake.flows.networks import Ranges
@@ -709,21 +710,27 @@ def fold_client_ports(world: World, rows: pa.Table) -> pa.Table:
 
 
 def _told_from_outside(world: World, who: I32, first: I64, last: I64) -> Bools:
-    """Whether the book alone tells by the primary address who the interface was, to whoever recorded it around that
+    """Whether the book alone tells who the interface was, by any of its addresses, to whoever recorded it around that
     time.
 
+    A format may show the primary address where the other end saw another one: all that the interface ever had count.
     True where there is nobody to tell.
     """
     lookup = world.lookup
-    spans = np.full((2, len(lookup.interfaces) + 1), -1, dtype=np.int64)
-    primary = lookup.claim_primary
-    spans[0, lookup.claim_interface[primary]] = lookup.claim_from[primary]
-    spans[1, lookup.claim_interface[primary]] = lookup.claim_to[primary]
     # Strangers are in no claim: theirs is the last entry, which holds nothing.
+    size = len(lookup.interfaces) + 1
+    since, until = np.full(size, OPEN, dtype=np.int64), np.full(size, -1, dtype=np.int64)
+    primary = lookup.claim_primary
+    since[lookup.claim_interface[primary]] = lookup.claim_from[primary]
+    until[lookup.claim_interface[primary]] = lookup.claim_to[primary]
+    np.maximum.at(since, lookup.claim_interface[~primary], lookup.claim_from[~primary])
+    np.minimum.at(until, lookup.claim_interface[~primary], lookup.claim_to[~primary])
+    for _, prefixes in lookup.prefixes.values():
+        for _, interface, begins, ends, _ in prefixes:
+            since[interface], until[interface] = max(since[interface], begins), min(until[interface], ends)
     code = np.where(who < len(lookup.interfaces), who, len(lookup.interfaces))
     code = np.where(who >= 0, code, 0)
     # Twice the slack to be sure at the other's clock, and as much again for its clock against this one's.
     slack = 4 * world.settings.clock_slack_seconds
-    since, until = spans[0, code], spans[1, code]
-    covered = (since >= 0) & (since <= (first - slack) * 1000) & ((last + slack) * 1000 <= until)
+    covered = (since[code] <= (first - slack) * 1000) & ((last + slack) * 1000 <= until[code])
     return covered | (who < 0)

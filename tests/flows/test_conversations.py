@@ -292,6 +292,23 @@ def test_a_secondary_address_given_back_to_its_holder_is_told_by_the_connection_
     assert told(answer) == [("10:15:00", "eni-a", "eni-b", 443, "ACCEPT", "direct", 100, 0, ["eni-b"], [])]
 
 
+def test_a_client_at_a_secondary_address_that_it_gave_back_for_seconds_is_told_by_its_own_port() -> None:
+    """The other way round: eni-b asks from 10.0.0.20. Its port is not forgotten before eni-a's record is told by it,
+    though the book alone tells for the whole hour who has the primary address that eni-b's record shows."""
+    b, other = eni("eni-b", "10.0.0.2"), "10.0.0.20"
+    inventory = [
+        *sweep("09:00", VPC, A, {**b, "addresses": ["10.0.0.2", other]}, flow_log("fl-a"), flow_log("fl-b")),
+        event("10:20:00", b),
+        event("10:20:10", {**b, "addresses": ["10.0.0.2", other]}),
+        *sweep("12:00", VPC, A, {**b, "addresses": ["10.0.0.2", other]}),
+    ]
+    a = lines(FLAGS, f"eni-a {other} 10.0.0.1 50000 443 6 100 10:19:00 10:20:59 ACCEPT OK 3")
+    at_b = lines(FLAGS, "eni-b 10.0.0.2 10.0.0.1 50000 443 6 100 10:19:00 10:20:59 ACCEPT OK 3")
+    answer = run(inventory, {"fl-a": a, "fl-b": at_b})
+    assert answer.fates == {"counted": 100, "other_reporter": 100}
+    assert told(answer) == [("10:15:00", "eni-b", "eni-a", 443, "ACCEPT", "direct", 100, 0, ["eni-a"], [])]
+
+
 def test_an_end_that_two_may_have_held_is_counted_once_where_both_would_have_reported_it() -> None:
     """10.0.0.20 went from eni-b to eni-c at 10:20: a record around that time names neither. But either would have
     recorded those bytes, and eni-b did, under its primary address: 100 bytes, once."""
