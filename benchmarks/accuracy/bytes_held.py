@@ -58,12 +58,7 @@ create or replace temp table complete_pair as
 with links as (
     select distinct {_PAIR_OF_RECORD}, connection from {{record}} where point <> 'nat_outside'
 ), wanted as (select {_PAIR}, count(*) as links from links group by all),
-lossy as (
-    select i.interface as reporter from skip join interface i using (interface_id)
-    where skip.starts < {{starts}} + 3600 + 120 and skip.ends > {{starts}} - 120
-    union
-    select reporter from unread where hour between {{starts}} - 3600 and {{starts}} + 3600
-), had as (
+had as (
     select {_PAIR}, h.reporter, count(*) as links
     from links l join holds h on h.connection = l.connection and h.up = l.went_up left join lossy o on o.reporter = h.reporter
     where h.whole or o.reporter is null group by all
@@ -109,5 +104,5 @@ def compare(truth: Truth, hour: Hour) -> dict[str, Any]:
     truth.db.execute(PUBLISHED)
     record = truth.record(hour)
     truth.db.execute(HELD.format(record=record))
-    truth.db.execute(COMPLETE.format(record=record, starts=hour.starts))
+    truth.db.execute(COMPLETE.format(record=record))
     return rows(truth, COMPARE)[0] | rows(truth, INVENTED)[0]

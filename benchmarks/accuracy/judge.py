@@ -1,8 +1,8 @@
 """Published rows of one hour against the truth, to the byte.
 
 A published row has two directions. Of each, the reporter whose records were counted is the receiving end where that is among the row's
-reporters, else the sending end, else the hops between. Where a row names several (one for each direction, where an end lost records), it is the
-one whose records of that pair and direction come nearest to what was published of it, window by window. A cell is all that was published of one window, reporter, pair of addresses as
+reporters, else the sending end, else the hops between. Only where that one lost records in the hour and the row names another too, the
+other may have been counted: then it is the one whose records of that pair and direction come nearest to what was published of it, window by window. A cell is all that was published of one window, reporter, pair of addresses as
 shown, protocol and server port; the truth of the cell are the raw records of that window and reporter that show the same. Within a cell
 
 misattributed   is what exceeds, of each claimed holder (interface, service or network), the bytes that the truth gives that holder;
@@ -37,6 +37,15 @@ _CLAIM = """case when {e}_interface_id is not null then {e}_interface_id
 _OUTSIDE = """case {e}_attribution when 'aws_service' then 'aws_service:' || {e}_aws_service
         when 'network' then 'network:' || {e}_network_name when 'public' then 'public' end || {e}_addr"""
 
+# Reporters that lost records of this hour: SKIPDATA around it, or records of it or of an hour beside it that can't be read.
+LOSSY = """
+create or replace temp table lossy as
+select i.interface as reporter, i.interface_id from skip join interface i using (interface_id)
+where skip.starts < {starts} + 3600 + 120 and skip.ends > {starts} - 120
+union
+select u.reporter, i.interface_id from unread u join interface i on i.interface = u.reporter where u.hour between {starts} - 3600 and {starts} + 3600
+"""
+
 # One row is the bytes of one direction of one published row.
 DIRECTIONS = f"""
 create or replace temp table direction as
@@ -46,7 +55,8 @@ with way as (
         case when up then server_interface_id else client_interface_id end as dst
     from published c, (values (true), (false)) as d(up)
 ), keyed as (
-    select *, leg in ('direct', 'nat_inside') and len(reporter) > 1 as several,
+    select *, leg in ('direct', 'nat_inside') and len(reporter) > 1
+            and case when list_contains(reporter, dst) then dst else src end in (select interface_id from lossy) as several,
         coalesce(src, case when up then {{client}} else {{server}} end) as src_key,
         coalesce(dst, case when up then {{server}} else {{client}} end) as dst_key
     from way
@@ -240,6 +250,7 @@ def judge(truth: Truth, hour: Hour, conversations: pa.Table | str, told: Told, j
     held = db.execute("select distinct interface_id, address from holding").fetchall()
     db.register("told", told.spans(held))
     db.register("told_of", told.interfaces())
+    db.execute(LOSSY.format(starts=hour.starts))
     db.execute(DIRECTIONS.format(record=record, **{end: _OUTSIDE.format(e=end) for end in ("client", "server")}))
     db.execute(CELLS.format(record=record))
     db.execute(KNOWABLE.format(record=record, slack=SLACK))
