@@ -8,12 +8,14 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.accuracy.grid import QUICK, WHOLE, Setting
 from benchmarks.accuracy.measure import Disagreement, Outcome, measure
 from benchmarks.accuracy.report import faults, tables
 from flowlake.sandbox import simulate
+from flowlake.sandbox.sightings import Habits
 
 BEGIN, END = "<!-- written by python -m benchmarks.accuracy{what}: begin -->", "<!-- end -->"
 
@@ -22,6 +24,7 @@ examples:
   make accuracy                                          ten settings, three seeds, 10 to 15 minutes
   python -m benchmarks.accuracy --quick                  losses only, one seed
   python -m benchmarks.accuracy --seeds 7,8 --records 1000000
+  python -m benchmarks.accuracy --seeds 7 --skipdata 0.02 --torn-objects 0.05
   python -m benchmarks.accuracy --seeds 1 --records 10000000 --interfaces 1000 --settings 0.1:60
 """
 
@@ -45,6 +48,13 @@ def parser() -> argparse.ArgumentParser:
         "--settings", metavar="LIST",
         help="LOSS:SWEEP_MINUTES[:DELAY_MINUTES[:SHARE_LATE]],… instead of the ten settings",
     )  # fmt: skip
+    found.add_argument(
+        "--skipdata", type=float, default=None, metavar="SHARE",
+        help="share of aggregation intervals that lose records and say so (default: the estate's)",
+    )  # fmt: skip
+    found.add_argument(
+        "--torn-objects", type=float, default=0.0, metavar="SHARE", help="share of objects cut short (default 0)"
+    )
     found.add_argument("--work", default="build/accuracy", help="folder for the estates (default build/accuracy)")
     found.add_argument("--keep", action="store_true", help="keep the estates afterwards")
     found.add_argument(
@@ -66,6 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
     sizes = simulate.Settings(
         accounts=options.accounts, regions=options.regions, interfaces=options.interfaces, first_hour=options.hour,
         hours=options.hours, records=options.records, zones=2 if options.interfaces < 200 else 3,
+        habits=_habits(options.skipdata, options.torn_objects),
     )  # fmt: skip
     work = Path(options.work).resolve()
     began = time.monotonic()
@@ -96,6 +107,11 @@ def main(arguments: list[str] | None = None) -> int:
         file=sys.stderr,
     )
     return 1 if found else 0
+
+
+def _habits(skipdata: float | None, torn_objects: float) -> Habits:
+    habits = Habits(torn_object_share=torn_objects)
+    return habits if skipdata is None else replace(habits, skipdata_share=skipdata)
 
 
 def _settings(text: str) -> tuple[Setting, ...]:

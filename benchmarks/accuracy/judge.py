@@ -1,8 +1,8 @@
 """Published rows of one hour against the truth, to the byte.
 
 A published row has two directions. Of each, the reporter whose records were counted is the receiving end where that is among the row's
-reporters, else the sending end, else the hops between. Only where that one lost records in the hour and the row names another too, the
-other may have been counted: then it is the one whose records of that pair and direction come nearest to what was published of it, window by window. A cell is all that was published of one window, reporter, pair of addresses as
+reporters, else the sending end, else the hops between. Only where that one lost records in the hour, or may have by a torn object, and
+the row names another too, the other may have been counted: then it is the one whose records of that pair and direction come nearest to what was published of it, window by window. A cell is all that was published of one window, reporter, pair of addresses as
 shown, protocol and server port; the truth of the cell are the raw records of that window and reporter that show the same. Within a cell
 
 misattributed   is what exceeds, of each claimed holder (interface, service or network), the bytes that the truth gives that holder;
@@ -43,7 +43,11 @@ create or replace temp table lossy as
 select i.interface as reporter, i.interface_id from skip join interface i using (interface_id)
 where skip.starts < {starts} + 3600 + 120 and skip.ends > {starts} - 120
 union
-select u.reporter, i.interface_id from unread u join interface i on i.interface = u.reporter where u.hour between {starts} - 3600 and {starts} + 3600
+select u.reporter, i.interface_id from unread u join interface i on i.interface = u.reporter where u.hour between {starts} - 3600 and {starts} + 3600;
+-- Of a torn object nobody but the truth can say whose records it lost: all that report to its flow log are in doubt.
+create or replace temp table doubtful as
+select interface_id from lossy union
+select interface_id from reports join torn using (flow_log_id) where torn.first < {starts} + 7200 and torn.last >= {starts} - 3600
 """
 
 # One row is the bytes of one direction of one published row.
@@ -56,7 +60,7 @@ with way as (
     from published c, (values (true), (false)) as d(up)
 ), keyed as (
     select *, leg in ('direct', 'nat_inside') and len(reporter) > 1
-            and case when list_contains(reporter, dst) then dst else src end in (select interface_id from lossy) as several,
+            and case when list_contains(reporter, dst) then dst else src end in (select interface_id from doubtful) as several,
         coalesce(src, case when up then {{client}} else {{server}} end) as src_key,
         coalesce(dst, case when up then {{server}} else {{client}} end) as dst_key
     from way

@@ -9,7 +9,6 @@ record     one row a raw record of an hour that can be read, as its reporter sho
 
 from __future__ import annotations
 
-import gzip
 import zlib
 from pathlib import Path
 from typing import Any
@@ -88,6 +87,14 @@ class Truth:
             select distinct r.reporter, r.start // 3600 * 3600 as hour
             from read_parquet('{folder}/records/**/*.parquet', hive_partitioning = false) r
             join object o using (object) where r.line >= o.readable_lines;
+            create or replace table torn as
+            select flow_log_id, min(r.start) as first, max(r.start) as last
+            from read_parquet('{folder}/records/**/*.parquet', hive_partitioning = false) r
+            join object o using (object) where o.readable_lines < o.lines group by object, flow_log_id;
+            create or replace table reports as
+            select distinct i.interface_id, o.flow_log_id
+            from read_parquet('{folder}/records/**/*.parquet', hive_partitioning = false) r
+            join object o using (object) join interface i on i.interface = r.reporter;
             """
         )
 
@@ -161,9 +168,12 @@ def skipped(lake: Path, folder: Path) -> pa.Table:
     for row in pq.read_table(folder / "objects.parquet", columns=["path"]).to_pylist():
         path = lake / row["path"]
         if path.suffix == ".parquet":
-            table = pq.read_table(
-                path, columns=["interface_id", "start", "end"], filters=[("log_status", "=", "SKIPDATA")]
-            )
+            try:
+                table = pq.read_table(
+                    path, columns=["interface_id", "start", "end"], filters=[("log_status", "=", "SKIPDATA")]
+                )
+            except pa.ArrowInvalid:
+                continue
             found |= {(r["interface_id"], r["start"], r["end"]) for r in table.to_pylist()}
             continue
         text = _inflated(path)
@@ -172,7 +182,7 @@ def skipped(lake: Path, folder: Path) -> pa.Table:
         lines = text.split(b"\n")
         fields = lines[0].decode().replace("-", "_").split()
         at = [fields.index(name) for name in ("interface_id", "start", "end")]
-        for line in lines:
+        for line in lines[:-1]:
             if b"SKIPDATA" in line:
                 values = line.decode().split()
                 found.add((values[at[0]], int(values[at[1]]), int(values[at[2]])))
@@ -218,10 +228,12 @@ def tag_states(folder: Path) -> pa.Table:
 def _formats(lake: Path, folder: Path) -> pa.Table:
     """What the records of each flow log show, by the fields of its format."""
     objects = pq.read_table(folder / "objects.parquet", columns=["flow_log_id", "path"]).to_pylist()
-    first = {row["flow_log_id"]: row["path"] for row in objects}
+    shown: dict[str, set[str]] = {}
+    for row in objects:
+        if not shown.get(row["flow_log_id"]):
+            shown[row["flow_log_id"]] = _fields(lake / row["path"])
     rows: list[dict[str, Any]] = []
-    for flow_log, path in first.items():
-        fields = _fields(lake / path)
+    for flow_log, fields in shown.items():
         rows.append(
             {
                 "flow_log_id": flow_log,
@@ -234,7 +246,11 @@ def _formats(lake: Path, folder: Path) -> pa.Table:
 
 
 def _fields(path: Path) -> set[str]:
+    """The fields of an object, none where it is torn before it names them."""
     if path.suffix == ".parquet":
-        return set(pq.read_schema(path).names)
-    with gzip.open(path, "rt") as lines:
-        return set(lines.readline().replace("-", "_").split())
+        try:
+            return set(pq.read_schema(path).names)
+        except pa.ArrowInvalid:
+            return set()
+    header, ended, _ = _inflated(path).partition(b"\n")
+    return set(header.decode().replace("-", "_").split()) if ended else set()

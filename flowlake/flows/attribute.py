@@ -623,35 +623,39 @@ ENDS = ("who", "high", "low", "scope")
 
 
 def pair_key(world: World, rows: Mapping[str, npt.NDArray]) -> U64:
-    """A key of both ends, in either direction: by the addresses that end_address gives."""
+    """A key of both ends, in either direction, the same to whoever reports: by the addresses that end_address gives,
+    with one for all that share secondary addresses.
+    """
     size = len(rows["src_who"])
     key = np.zeros(size, dtype=np.uint64)
     for name in ("src", "dst"):
-        key ^= mix(np.zeros(size, np.int64), *end_address(world, rows, name))
+        key ^= mix(np.zeros(size, np.int64), *end_address(world, rows, name, world.lookup.shares))
     return key
 
 
-def end_address(world: World, rows: Mapping[str, npt.NDArray], end: str) -> tuple[U64, U64]:
+def end_address(world: World, rows: Mapping[str, npt.NDArray], end: str, of: I32 | None = None) -> tuple[U64, U64]:
     """The end's address as both reporters can tell it: the primary one of who holds it, else the address itself.
 
-    Of an address whose holder then is not known, it is that of the only one who ever claims it, if there is one.
+    Of an address whose holder then is not known, it is that of the only one who ever claims it, if there is one. of:
+    who stands for each interface, where that is not itself.
     """
     lookup = world.lookup
     high, low = rows[f"{end}_high"].copy(), rows[f"{end}_low"].copy()
-    who = _only_claimant(lookup, rows[f"{end}_who"], rows[f"{end}_scope"], high, low)
+    who = _only_claimant(lookup, rows[f"{end}_who"], rows[f"{end}_scope"], high, low, of)
     # Formats without pkt-* show an interface's primary address for another one; an IPv6 address all show as it is.
     known = (who >= 0) & (who < len(lookup.interfaces)) & (high == 0)
     if bool(known.any()):
-        h, lo = lookup.interface_high[who[known]], lookup.interface_low[who[known]]
+        mine = who[known] if of is None else of[who[known]]
+        h, lo = lookup.interface_high[mine], lookup.interface_low[mine]
         has = ~is_none(h)
         at = np.flatnonzero(known)[has]
         high[at], low[at] = h[has], lo[has]
     return high, low
 
 
-def _only_claimant(lookup: Lookup, who: I32, scope: I32, high: U64, low: U64) -> I32:
-    """who, and for those not known the one interface that the book ever gives the address to; NOBODY where it is none
-    or several.
+def _only_claimant(lookup: Lookup, who: I32, scope: I32, high: U64, low: U64, of: I32 | None) -> I32:
+    """who, and for those not known the one interface that the book ever gives the address to, or one for all; NOBODY
+    where it is none or several.
     """
     asked = np.flatnonzero((who < 0) & (scope >= 0))
     if not len(asked):
@@ -661,19 +665,20 @@ def _only_claimant(lookup: Lookup, who: I32, scope: I32, high: U64, low: U64) ->
     claimed = np.flatnonzero(stop > begin)
     if len(claimed):
         starts = lookup.claims.first[:-1]
-        least = np.minimum.reduceat(lookup.claim_interface, starts)
-        most = np.maximum.reduceat(lookup.claim_interface, starts)
+        claimants = lookup.claim_interface if of is None else of[lookup.claim_interface]
+        least = np.minimum.reduceat(claimants, starts)
+        most = np.maximum.reduceat(claimants, starts)
         at = np.searchsorted(starts, begin[claimed])
         result[asked[claimed]] = np.where(least[at] == most[at], least[at], NOBODY)
     in_prefixes = asked[(stop == begin) & np.isin(scope[asked], list(lookup.prefixes))]
     if len(in_prefixes):
-        pairs, of = distinct(scope[in_prefixes], high[in_prefixes], low[in_prefixes])
+        pairs, row_of = distinct(scope[in_prefixes], high[in_prefixes], low[in_prefixes])
         only = np.full(len(pairs), NOBODY, dtype=np.int32)
         for i, row in enumerate(in_prefixes[pairs].tolist()):
             claims = lookup.prefix_claims(int(scope[row]), (int(high[row]) << 64) | int(low[row]))
-            claimants = {claim[0] for claim in claims}
-            only[i] = claimants.pop() if len(claimants) == 1 else NOBODY
-        result[in_prefixes] = only[of]
+            claimants_of = {claim[0] for claim in claims}
+            only[i] = claimants_of.pop() if len(claimants_of) == 1 else NOBODY
+        result[in_prefixes] = only[row_of]
     return result
 
 

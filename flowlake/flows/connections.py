@@ -3,7 +3,7 @@
 Around a change of hands the clock decides nothing: a record's times may be off by a minute. But where both ends
 log, each connection is recorded twice, and the other record names its own interface. Addresses, ports and protocol
 of both records are the same; but where a format shows an interface's primary address for another one, that stands for
-the other if nobody else ever claims it.
+the other if the book ever gives it to that interface.
 """
 
 from __future__ import annotations
@@ -147,10 +147,26 @@ class _OwnRecords:
             one, other = at[r], self.row[c]
             near = (first[other] <= last[one] + GAP_SECONDS) & (last[other] >= first[one] - GAP_SECONDS)
             near &= self.world.hints.interface_vpc[self.holder[c]] == scope[r]
+            near &= self._may_have_held(end, one, other, c)
             several[r] |= near & (who[r] >= 0) & (who[r] != self.holder[c])
             who[r] = np.where(near & (who[r] < 0), self.holder[c], who[r])
         who[several] = NOBODY
         return who
+
+    def _may_have_held(self, end: str, one: I64, other: I64, c: I64) -> Bools:
+        """Whether the other record shows the very address, or the book ever gives it to that record's interface."""
+        rows, lookup = self.rows, self.world.lookup
+        high, low = rows[f"{end}_high"][one], rows[f"{end}_low"][one]
+        shown: Bools = (rows[f"{end}_high"][other] == high) & (rows[f"{end}_low"][other] == low)
+        begin, stop = lookup.claims.find(rows[f"{end}_scope"][one].astype(np.int64), high, low)
+        for k in range(int((stop - begin).max(initial=0))):
+            r = np.flatnonzero(begin + k < stop)
+            shown[r] |= lookup.claim_interface[begin[r] + k] == self.holder[c[r]]
+        in_prefix = np.flatnonzero(~shown & (stop == begin))
+        for i in in_prefix[np.isin(rows[f"{end}_scope"][one[in_prefix]], list(lookup.prefixes))].tolist():
+            claims = lookup.prefix_claims(int(rows[f"{end}_scope"][one[i]]), (int(high[i]) << 64) | int(low[i]))
+            shown[i] = any(claim[0] == self.holder[c[i]] for claim in claims)
+        return shown
 
 
 def _key(rows: Rows, world: World, end: str, at: I64) -> npt.NDArray[np.uint64]:
@@ -158,5 +174,6 @@ def _key(rows: Rows, world: World, end: str, at: I64) -> npt.NDArray[np.uint64]:
     far = "dst" if end == "src" else "src"
     ends = {f"{e}_{n}": rows[f"{e}_{n}"][at] for e in ("src", "dst") for n in ENDS}
     ports = rows[f"{end}port"][at].astype(np.int64) << 24 | rows[f"{far}port"][at].astype(np.int64) << 8
-    near = mix(ports | rows["protocol"][at].astype(np.int64), *end_address(world, ends, end))
-    return mix(near.astype(np.int64), *end_address(world, ends, far))
+    shares = world.lookup.shares
+    near = mix(ports | rows["protocol"][at].astype(np.int64), *end_address(world, ends, end, shares))
+    return mix(near.astype(np.int64), *end_address(world, ends, far, shares))

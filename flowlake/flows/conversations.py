@@ -24,6 +24,7 @@ from flowlake.flows.attribute import (
     CONTESTED_DST,
     CONTESTED_SRC,
     DIRECT,
+    ENDS,
     HOP,
     NAT_INSIDE,
     NAT_OUTSIDE,
@@ -32,6 +33,7 @@ from flowlake.flows.attribute import (
     SENDER,
     UNSURE,
     World,
+    end_address,
 )
 from flowlake.flows.evidence import NOT_LOGGED, REJECTED, SKIPPED
 from flowlake.flows.hashing import distinct
@@ -69,12 +71,13 @@ class Chosen:
 
 def choose(rows: Mapping[str, npt.NDArray], world: World) -> Chosen:
     """One reporter for each pair of ends and direction, for the whole hour."""
+    rows = _by_flow_log_that_holds_most(rows, world)
     size = len(rows["bytes"])
     leg, position, action = rows["leg"], rows["position"], rows["action"].copy()
     doubts = rows["doubts"].copy()
     low_src, high_src = _penalties(rows, "src", world)
     low_dst, high_dst = _penalties(rows, "dst", world)
-    receiver_first = _receiver_first(rows, low_src, high_src, low_dst, high_dst, doubts)
+    receiver_first = _receiver_first(rows, world, low_src, high_src, low_dst, high_dst, doubts)
     logged_src, logged_dst = low_src != NOT_LOGGED, low_dst != NOT_LOGGED
     fate = np.full(size, OTHER_REPORTER, dtype=np.int8)
     # An end whose reporter is an end itself is logged, whatever the evidence says.
@@ -85,6 +88,8 @@ def choose(rows: Mapping[str, npt.NDArray], world: World) -> Chosen:
     # A gateway that shows its own address for what is behind it is no reporter of the pair's ends.
     behind_src, behind_dst = rows["src_who"] == rows["reporter"], rows["dst_who"] == rows["reporter"]
     between = (position == BETWEEN) & (~logged_src | behind_src) & (~logged_dst | behind_dst)
+    for end in ("src", "dst"):
+        between[between] = ~_ever_logged(rows, np.flatnonzero(between), end, world)
     hop_leg = leg.copy()
     if bool(between.any()):
         nearest = _nearest(rows, between, world)
@@ -151,8 +156,25 @@ def _penalties(rows: Mapping[str, npt.NDArray], end: str, world: World) -> tuple
     return low, high
 
 
+def _ever_logged(rows: Mapping[str, npt.NDArray], at: I64, end: str, world: World) -> Bools:
+    """Whether the end is not known, but its address is in the book, though not around then, as that of an interface
+    that reports. It may have had it then too: events are lost.
+    """
+    lookup, penalty = world.lookup, world.hints.penalty
+    result = np.zeros(len(at), dtype=np.bool_)
+    asked = np.flatnonzero((rows[f"{end}_who"][at] < 0) & (rows[f"{end}_scope"][at] >= 0))
+    row = at[asked]
+    scope = rows[f"{end}_scope"][row].astype(np.int64)
+    begin, stop = lookup.claims.find(scope, rows[f"{end}_high"][row], rows[f"{end}_low"][row])
+    for k in range(int((stop - begin).max(initial=0))):
+        r = np.flatnonzero(begin + k < stop)
+        result[asked[r]] |= penalty[lookup.claim_interface[begin[r] + k]] != NOT_LOGGED
+    return result
+
+
 def _receiver_first(
     rows: Mapping[str, npt.NDArray],
+    world: World,
     low_src: npt.NDArray,
     high_src: npt.NDArray,
     low_dst: npt.NDArray,
@@ -170,26 +192,57 @@ def _receiver_first(
     position = rows["position"]
     receiver = receiver | (unclear & (position == RECEIVER))
     doubts[unclear & ((position == RECEIVER) | (position == SENDER))] |= UNSURE
-    both_lossy = (
-        (low_src == high_src)
-        & (low_dst == high_dst)
-        & (low_src == low_dst)
-        & (low_src != NOT_LOGGED)
-        & ((low_src & LOSSY) > 0)
-    )
-    both_known = (rows["src_who"] >= 0) & (rows["dst_who"] >= 0)
-    # Which of the two holds more was decided for the rows whose ends are known.
-    doubts[both_lossy & ~both_known & ((position == RECEIVER) | (position == SENDER))] |= UNSURE
-    rivals = np.flatnonzero(
-        both_lossy & ((position == RECEIVER) | (position == SENDER)) & both_known & ~rows["duplicate"]
-    )
+    ends_report = (position == RECEIVER) | (position == SENDER)
+    # Of an end that may be one of several it is enough that one of them lost records: those may be the ones lacking.
+    for penalty in (high_src, high_dst):
+        ends_report &= (penalty != NOT_LOGGED) & (penalty & LOSSY > 0)
+    ends_report &= ((low_src == high_src) | (rows["src_who"] < 0)) & ((low_dst == high_dst) | (rows["dst_who"] < 0))
+    # Whether the one whose records are lacking is that very end can't be told where an end is unknown.
+    doubts[ends_report & ((rows["src_who"] < 0) | (rows["dst_who"] < 0))] |= UNSURE
+    rivals = np.flatnonzero(ends_report & ~rows["duplicate"])
     if len(rivals):
-        pair = rows["src_who"][rivals].astype(np.int64) << 32 | rows["dst_who"][rivals]
-        _, group = np.unique(pair, return_inverse=True)
+        _, group = np.unique(_pair_of_addresses(rows, rivals, world), return_inverse=True)
         held = np.zeros((int(group.max()) + 1, 2), dtype=np.int64)
         np.add.at(held, (group, position[rivals]), rows["bytes"][rivals])
         receiver[rivals] = (held[:, RECEIVER] >= held[:, SENDER])[group]
     return receiver
+
+
+def _pair_of_addresses(rows: Mapping[str, npt.NDArray], at: I64, world: World) -> U64:
+    """A key of both ends' addresses, in this direction: the same to both reporters, though one can't tell an end."""
+    keys = []
+    for end in ("src", "dst"):
+        of = {f"{end}_{n}": rows[f"{end}_{n}"][at] for n in ENDS}
+        who = of[f"{end}_who"]
+        vpc = np.where(who >= 0, _vpc_of_interface(world.hints.interface_vpc, who), of[f"{end}_scope"])
+        keys.append(mix(vpc, *end_address(world, of, end)))
+    key: U64 = keys[0] ^ keys[1] * np.uint64(3)
+    return key
+
+
+def _by_flow_log_that_holds_most(rows: Mapping[str, npt.NDArray], world: World) -> Mapping[str, npt.NDArray]:
+    """Rows with duplicate set anew where an interface has several flow logs and all of them lost records: for each
+    pair and direction that one counts which holds most of it.
+    """
+    penalty, reporter = world.hints.penalty, rows["reporter"]
+    if not world.hints.chosen or not bool(rows["duplicate"].any()):
+        return rows
+    at = np.flatnonzero(np.isin(reporter, list(world.hints.chosen)) & (reporter >= 0))
+    at = at[penalty[reporter[at]] & LOSSY > 0]
+    if not len(at):
+        return rows
+    pair = _pair_of_addresses(rows, at, world)
+    _, group = distinct(pair, reporter[at], rows["action"][at])
+    first, of = distinct(group, rows["source"][at])
+    held = np.zeros(len(first), dtype=np.int64)
+    np.add.at(held, of, rows["bytes"][at])
+    # Of those that hold the same the one that is chosen for the interface.
+    order = np.lexsort((rows["source"][at[first]], rows["duplicate"][at[first]], -held, group[first]))
+    best = np.full(len(first), NOBODY, dtype=np.int64)
+    best[group[first[order[::-1]]]] = order[::-1]
+    duplicate = rows["duplicate"].copy()
+    duplicate[at] = best[group] != of
+    return {**rows, "duplicate": duplicate}
 
 
 def _hop_instead(
@@ -202,8 +255,9 @@ def _hop_instead(
 ) -> tuple[Bools, Bools]:
     """Rows of hops that count instead of the ends' own, and the ends' rows that they replace.
 
-    Where every end that reports at all lost records, the nearest hop between that lost none counts for the pair and
-    direction, if it holds more. Not where an end is unknown, or refused any of it: the hop does not see that.
+    Where every end that reports at all lost records, the best hop between counts for the pair and direction, if it
+    holds more: one that lost none, else the one that holds most. Not where an end is unknown, or refused any of it:
+    the hop does not see that.
     """
     nothing = np.zeros(len(fate), dtype=np.bool_)
     penalty, position = world.hints.penalty, rows["position"]
@@ -213,20 +267,36 @@ def _hop_instead(
         lossy &= (rows[f"{end}_who"] >= 0) | (rows[f"{end}_scope"] < 0)
     hop = lossy & (position == BETWEEN) & (rows["leg"] != NAT_OUTSIDE) & ~rows["duplicate"] & shows_ends
     hop &= rows["reporter"] >= 0
-    hop[hop] = penalty[rows["reporter"][hop]] & LOSSY == 0
     if not bool(hop.any()):
         return nothing, nothing
-    nearest = _nearest(rows, hop, world)
+    _, pair = np.unique(_pair_of_ends(rows), return_inverse=True)
+    lost = penalty[np.where(hop, rows["reporter"], 0)] & LOSSY > 0
+    best = _nearest(rows, hop & _holds_most(rows, hop, pair, lost), world)
     of_end = lossy & ((position == RECEIVER) | (position == SENDER)) & ~rows["duplicate"]
     counted = of_end & (fate == COUNTED)
     refused = of_end & (rows["action"] == REJECT)
-    _, pair = np.unique(_pair_of_ends(rows), return_inverse=True)
     more = np.zeros(int(pair.max()) + 1, dtype=np.int64)
-    np.add.at(more, pair[nearest], rows["bytes"][nearest])
+    np.add.at(more, pair[best], rows["bytes"][best])
     np.subtract.at(more, pair[counted], rows["bytes"][counted])
     more[pair[refused]] = 0
     instead = more[pair] > 0
-    return nearest & instead, counted & instead
+    return best & instead, counted & instead
+
+
+def _holds_most(rows: Mapping[str, npt.NDArray], hop: Bools, pair: npt.NDArray, lost: Bools) -> Bools:
+    """Of each pair's hops those that lost none, and where all did, those that hold most of it."""
+    at = np.flatnonzero(hop)
+    whole = np.zeros(int(pair.max()) + 1, dtype=np.bool_)
+    whole[pair[at[~lost[at]]]] = True
+    seat = (rows["reporter"][at].astype(np.int64) << 1) | rows["outward"][at]
+    first, of = distinct(pair[at], seat)
+    held = np.zeros(len(first), dtype=np.int64)
+    np.add.at(held, of, rows["bytes"][at])
+    most = np.zeros(len(whole), dtype=np.int64)
+    np.maximum.at(most, pair[at[first]], held)
+    found = np.zeros(len(hop), dtype=np.bool_)
+    found[at] = np.where(whole[pair[at]], ~lost[at], held[of] == most[pair[at]])
+    return found
 
 
 def _pair_of_ends(rows: Mapping[str, npt.NDArray]) -> U64:

@@ -230,7 +230,7 @@ def evidence_of(worker: Worker, lookup: Lookup) -> dict[str, pa.Table]:
     """Tables sources, lines, attested, listeners and facts of one worker, with texts instead of codes."""
     summary, sums = worker.summary, worker.sums
     names = pa.array([None if name is None else str(name) for name in summary.interfaces.list()], pa.string())
-    used = ("source", "interface", "action", "records", "first", "last", "slot")
+    used = ("source", "interface", "action", "records", "bytes", "first", "last", "slot")
     col = {name: sums[name].to_numpy() for name in used}
     masks = minutes_masks(col["first"], col["last"], summary.hour.starts)
     # Where the inventory does not know an interface that shows two addresses, which of them is its own is not known
@@ -255,8 +255,8 @@ def evidence_of(worker: Worker, lookup: Lookup) -> dict[str, pa.Table]:
 
 
 def _lines(summary: Summary, col: Mapping[str, npt.NDArray], masks: U64, names: pa.Array) -> pa.Table:
-    """One row an interface of a flow log: its records, NODATA and SKIPDATA lines, minutes in which it reported,
-    actions.
+    """One row an interface of a flow log: its records, their bytes, NODATA and SKIPDATA lines, minutes in which it
+    reported, actions.
     """
     keys, row = distinct_values(
         np.concatenate(
@@ -274,7 +274,9 @@ def _lines(summary: Summary, col: Mapping[str, npt.NDArray], masks: U64, names: 
     actions = np.zeros(len(keys), dtype=np.int64)
     np.bitwise_or.at(actions, lines, np.int64(1) << col["action"].astype(np.int64))
     counts = np.zeros((3, len(keys)), dtype=np.int64)
+    held = np.zeros(len(keys), dtype=np.int64)
     np.add.at(counts[0], lines, col["records"])
+    np.add.at(held, lines, col["bytes"])
     for at in (0, 1):
         np.add.at(counts[at + 1], quiet, silent[:, at].astype(np.int64))
     return pa.table(
@@ -282,6 +284,7 @@ def _lines(summary: Summary, col: Mapping[str, npt.NDArray], masks: U64, names: 
             "source": pa.array((keys >> 32).astype(np.int32)),
             "interface": names.take(pa.array(keys & 0xFFFFFFFF)),
             "records": counts[0],
+            "bytes": held,
             "nodata": counts[1],
             "skipdata": counts[2],
             "mask": mask,
@@ -605,15 +608,15 @@ def _choose_flow_logs(
         return
     names = table["interface"].to_pylist()
     codes = found.codes(lookup, names)
-    columns = [table[n].to_pylist() for n in ("source", "records", "nodata", "skipdata", "mask", "actions")]
-    for code, source, records, nodata, skipdata, mask, actions in zip(codes.tolist(), *columns, strict=True):
+    columns = [table[n].to_pylist() for n in ("source", "records", "nodata", "skipdata", "bytes", "mask", "actions")]
+    for code, source, records, nodata, skipdata, held, mask, actions in zip(codes.tolist(), *columns, strict=True):
         if code < 0:
             continue
-        entry = merged.setdefault((code, source), [0, 0, 0, 0, 0])
-        for at, value in enumerate((records, nodata, skipdata)):
+        entry = merged.setdefault((code, source), [0, 0, 0, 0, 0, 0])
+        for at, value in enumerate((records, nodata, skipdata, held)):
             entry[at] += value
-        entry[3] |= mask
-        entry[4] |= actions
+        entry[4] |= mask
+        entry[5] |= actions
     by_interface: dict[int, list[int]] = {}
     for code, source in merged:
         if not evidence.source_rows[source]["transit"]:
@@ -624,18 +627,20 @@ def _choose_flow_logs(
         lacks = {
             s: (SKIPPED if merged[code, s][2] else 0)
             | (REJECTED if spoiled[s] else 0)
-            | (GAPS if tells_silence[s] and _has_gap(merged[code, s][3], interval[s], life, hour_starts) else 0)
+            | (GAPS if tells_silence[s] and _has_gap(merged[code, s][4], interval[s], life, hour_starts) else 0)
             for s in candidates
         }
 
         def rank(s: int, lacks: dict[int, int] = lacks, code: int = code) -> tuple:
-            covered = bin(merged[code, s][3]).count("1")
-            return lacks[s], kinds[s] != "ALL", -merged[code, s][0], -covered, listed[s].flow_log_id or "", s
+            covered = bin(merged[code, s][4]).count("1")
+            # Where all lost some, the one that holds most; else as before, so that hours do not differ by a packet.
+            held = merged[code, s][3] if lacks[s] & (SKIPPED | REJECTED) else 0
+            return lacks[s], kinds[s] != "ALL", -held, -merged[code, s][0], -covered, listed[s].flow_log_id or "", s
 
         accepts = [
             s
             for s in candidates
-            if kinds[s] in ("ALL", "ACCEPT") or (kinds[s] is None and merged[code, s][4] != 1 << REJECT)
+            if kinds[s] in ("ALL", "ACCEPT") or (kinds[s] is None and merged[code, s][5] != 1 << REJECT)
         ]
         rejects = [s for s in candidates if kinds[s] in ("ALL", "REJECT") or kinds[s] is None]
         accept, reject = (min(some, key=rank) if some else NOBODY for some in (accepts, rejects))

@@ -139,6 +139,8 @@ class Lookup:
     claim_exact: Bools
     claim_open: Bools
     claim_primary: Bools
+    shares: I32
+    """For each interface the one that stands for all with which it shared secondary addresses; itself where none."""
     prefixes: Mapping[int, tuple[Sequence[int], Sequence[tuple[int, int, int, int, bool]]]]
     ranges: Mapping[int, Sequence[tuple[int, int]]]
     reachable: Mapping[int, Sequence[int]]
@@ -265,6 +267,8 @@ def compile_book(book: Book) -> Lookup:
         vpcs.codes([c.vpc_id for c in exact_claims]), *parse([c.addr for c in exact_claims])
     )
     laid = [exact_claims[i] for i in order]
+    claim_interface = interfaces.codes([c.interface_id for c in laid])
+    claim_primary = np.array([c.is_primary for c in laid], dtype=np.bool_)
     return Lookup(
         book.starts,
         interfaces,
@@ -280,12 +284,13 @@ def compile_book(book: Book) -> Lookup:
         subnets,
         {subnet_code[s]: routes for s, routes in book.topology.routes.items() if s in subnet_code},
         claims,
-        interfaces.codes([c.interface_id for c in laid]),
+        claim_interface,
         np.array([c.valid_from for c in laid], dtype=np.int64),
         np.array([c.valid_to for c in laid], dtype=np.int64),
         np.array([c.exact_end for c in laid], dtype=np.bool_),
         np.array([c.open for c in laid], dtype=np.bool_),
-        np.array([c.is_primary for c in laid], dtype=np.bool_),
+        claim_primary,
+        _sharers(claims, claim_interface, claim_primary, count),
         _prefixes(book, vpc_code, interfaces),
         {vpc_code[v]: [range_of(c) for c in cidrs] for v, cidrs in book.topology.vpc_ranges.items() if v in vpc_code},
         {
@@ -295,6 +300,36 @@ def compile_book(book: Book) -> Lookup:
         },
         listens,
     )
+
+
+MOST_SHARERS = 16
+
+
+def _sharers(claims: AddressIndex, interface: I32, primary: Bools, count: int) -> I32:
+    """The least of the interfaces between which secondary addresses went to and fro, for each of them.
+
+    Of more than MOST_SHARERS none stands for all: what is laid together by it would be too much.
+    """
+    result = np.arange(count, dtype=np.int32)
+    starts = claims.first[:-1]
+    if not len(starts):
+        return result
+    size = np.diff(claims.first)
+    several = np.minimum.reduceat(interface, starts) != np.maximum.reduceat(interface, starts)
+    several &= ~np.logical_and.reduceat(primary, starts)
+    rows = np.flatnonzero(np.repeat(several, size))
+    if not len(rows):
+        return result
+    who, edges = interface[rows], np.cumsum(size[several]) - size[several]
+    for _ in range(MOST_SHARERS):
+        before = result.copy()
+        least = np.repeat(np.minimum.reduceat(result[who], edges), size[several])
+        np.minimum.at(result, who, least)
+        if np.array_equal(before, result):
+            break
+    many = np.bincount(result, minlength=count) > MOST_SHARERS
+    alone: I32 = np.where(many[result], np.arange(count), result).astype(np.int32)
+    return alone
 
 
 def _prefixes(

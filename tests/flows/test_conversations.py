@@ -182,6 +182,84 @@ def test_both_lost_records_duplicates_do_not_sway_the_choice() -> None:
     assert answer.fates == {"counted": 90, "other_reporter": 50, "duplicate": 50}
 
 
+def test_both_lost_records_in_different_ways_the_one_that_holds_more_counts_all_the_same() -> None:
+    """eni-a had SKIPDATA, a line of eni-b's flow log could not be read: neither loss is the lesser."""
+    a = lines(
+        PLAIN,
+        """
+        eni-a 10.0.0.1 10.0.0.2 50000 443 6 90 10:01:00 10:01:59 ACCEPT OK
+        eni-a - - - - - - 10:20:00 10:29:59 - SKIPDATA
+        """,
+    )
+    b = lines(
+        PLAIN,
+        """
+        eni-b 10.0.0.1 10.0.0.2 50000 443 6 50 10:01:00 10:01:59 ACCEPT OK
+        eni-b 10.0.0.1 10.0.0.2 50000 443 6 40 10:01:00 10:01:59 PERHAPS OK
+        """,
+    )
+    answer = run(steady(VPC, A, B, flow_log("fl-a"), flow_log("fl-b")), {"fl-a": a, "fl-b": b})
+    assert answer.show("uploaded", "reporter") == [(90, ["eni-a"])]
+    assert answer.fates == {"counted": 90, "other_reporter": 50}
+
+
+def test_the_one_record_that_is_left_counts_though_who_else_lost_it_is_not_known() -> None:
+    """10.0.0.20 went from eni-b to eni-c at 10:20. eni-a, which lost records elsewhere, asked whoever had it at
+    10:19:30; that it was eni-c, with losses too, can't be excluded: eni-a's record counts, and says so."""
+    b, c, other = eni("eni-b", "10.0.0.2"), eni("eni-c", "10.0.0.3"), "10.0.0.20"
+    inventory = [
+        *sweep("09:00", VPC, A, {**b, "addresses": ["10.0.0.2", other]}, c, flow_log("fl-a"), flow_log("fl-b")),
+        event("10:20:00", b),
+        event("10:20:10", {**c, "addresses": ["10.0.0.3", other]}),
+        *sweep("12:00", VPC, A, b, {**c, "addresses": ["10.0.0.3", other]}),
+    ]
+    a = lines(
+        PLAIN,
+        f"""
+        eni-a 10.0.0.1 {other} 50000 443 6 100 10:19:30 10:19:59 ACCEPT OK
+        eni-a - - - - - - 10:40:00 10:40:59 - SKIPDATA
+        """,
+    )
+    others = lines(
+        PLAIN,
+        """
+        eni-b 10.0.0.2 93.184.216.34 50000 443 6 7 10:40:00 10:40:59 ACCEPT OK
+        eni-c - - - - - - 10:19:30 10:20:29 - SKIPDATA
+        """,
+    )
+    answer = run(inventory, {"fl-a": a, "fl-b": others})
+    flags = ["possibly_doubled", "partial_reporter"]
+    assert answer.show("server_interface_id", "uploaded", "flags", server_addr=other) == [(None, 100, flags)]
+
+
+@pytest.mark.parametrize("client", [False, True])
+def test_an_address_that_two_have_in_turn_is_told_by_the_record_of_the_one_that_had_it(client: bool) -> None:
+    """10.0.0.20 went from eni-b to eni-c at 10:20:10. eni-b's own record of the connection shows its primary address
+    (v2): the book gives 10.0.0.20 to eni-b too, and only eni-b recorded these ports."""
+    b, c, other = eni("eni-b", "10.0.0.2"), eni("eni-c", "10.0.0.3"), "10.0.0.20"
+    inventory = [
+        *sweep("09:00", VPC, A, {**b, "addresses": ["10.0.0.2", other]}, c, flow_log("fl-a"), flow_log("fl-b")),
+        event("10:20:00", b),
+        event("10:20:10", {**c, "addresses": ["10.0.0.3", other]}),
+        *sweep("12:00", VPC, A, b, {**c, "addresses": ["10.0.0.3", other]}),
+    ]
+
+    def record(reporter: str, address: str) -> str:
+        ends = f"{address} 10.0.0.1" if client else f"10.0.0.1 {address}"
+        return f"{reporter} {ends} 50000 443 6 100 10:19:00 10:20:30 ACCEPT OK 3"
+
+    a, own = lines(FLAGS, record("eni-a", other)), lines(FLAGS, record("eni-b", "10.0.0.2"))
+    answer = run(inventory, {"fl-a": a, "fl-b": own})
+    assert answer.fates == {"counted": 100, "other_reporter": 100}
+    ends = ("eni-b", "eni-a") if client else ("eni-a", "eni-b")
+    assert answer.show("client_interface_id", "server_interface_id", "uploaded", "flags") == [(*ends, 100, [])]
+    # A third one's record with the same ports proves nothing: the book never gives it the address.
+    stranger = lines(FLAGS, record("eni-d", "10.0.0.4"))
+    answer = run([*inventory, *sweep("09:00", eni("eni-d", "10.0.0.4"))], {"fl-a": a, "fl-b": stranger})
+    end = "client" if client else "server"
+    assert answer.show(f"{end}_interface_id", "uploaded", **{f"{end}_addr": other}) == [(None, 100)]
+
+
 def test_sum_over_two_hours_is_the_truth_though_records_straddle_them() -> None:
     """The sender's clock is 30 s behind and its interval 60 s; the receiver's is 600 s. Truth: 100 + 200 + 400.
 
@@ -532,6 +610,22 @@ def test_a_gateway_that_lost_nothing_stands_in_for_a_client_that_did() -> None:
     ]
 
 
+def test_a_gateway_that_hides_the_far_end_does_not_count_for_a_client_that_the_book_knows_at_other_times() -> None:
+    """eni-b is known to have had 10.0.0.20 until 10:05 only, and asks from it at 10:31: its own v2 record shows its
+    primary address, the gateway's shows 10.0.0.20. The bytes are eni-b's, once."""
+    b, other = eni("eni-b", "10.0.0.2"), "10.0.0.20"
+    inventory = [
+        *sweep("09:00", VPC, NAT, {**b, "addresses": ["10.0.0.2", other]}, flow_log("fl-1"), flow_log("fl-2")),
+        event("10:05:00", b),
+        *sweep("12:00", VPC, NAT, b),
+    ]
+    client = lines(PLAIN, f"eni-b 10.0.0.2 {WORLD} 50000 443 6 100 10:31:00 10:31:59 ACCEPT OK")
+    gateway = lines(PLAIN, f"eni-nat {other} 10.0.9.9 50000 443 6 100 10:31:00 10:31:59 ACCEPT OK")
+    answer = run(inventory, {"fl-1": client, "fl-2": gateway})
+    assert answer.fates == {"counted": 100, "other_reporter": 100}
+    assert answer.show("client_interface_id", "server_addr", "uploaded") == [("eni-b", WORLD, 100)]
+
+
 # --- transit gateway and appliances ----------------------------------------------------------------------------------
 
 VPC2 = vpc("vpc-2", "10.2.0.0/16")
@@ -583,6 +677,28 @@ def test_where_no_end_is_logged_the_hop_nearest_to_the_receiver_counts() -> None
         ("direct", "eni-a", "eni-far", 100, ["eni-tgw2"], "transit_gateway"),
         ("hop", "eni-a", "eni-far", 100, ["eni-tgw1"], "transit_gateway"),
     ]
+
+
+def test_where_all_lost_records_the_hop_that_holds_more_than_the_ends_counts() -> None:
+    """Both ends and both hops lost some. eni-tgw2, nearest to the receiver, holds 60; eni-tgw1 holds 80; eni-a 70."""
+    lost = "- - - - - - 10:40:00 10:40:59 - SKIPDATA - -"
+    from_a = lines(PACKETS, f"eni-a 10.0.0.1 10.2.0.7 50000 443 6 70 10:01:00 10:01:59 ACCEPT OK 10.0.0.1 10.2.0.7\n"
+                            f"eni-a {lost}")  # fmt: skip
+    hops = lines(
+        PACKETS,
+        f"""
+        eni-tgw1 10.0.0.1 10.0.8.8 50000 443 6 80 10:01:00 10:01:59 ACCEPT OK 10.0.0.1 10.2.0.7
+        eni-tgw2 10.2.8.8 10.2.0.7 50000 443 6 60 10:01:00 10:01:59 ACCEPT OK 10.0.0.1 10.2.0.7
+        eni-tgw1 {lost}
+        eni-tgw2 {lost}
+        """,
+    )
+    answer = run(steady(*ESTATE), {"fl-1": from_a, "fl-2": lines(PACKETS, f"eni-far {lost}"), "fl-hop": hops})
+    assert answer.show("leg", "uploaded", "reporter") == [
+        ("direct", 80, ["eni-tgw1"]),
+        ("hop", 60, ["eni-tgw2"]),
+    ]
+    assert answer.fates == {"counted": 80, "other_reporter": 70, "hop": 60}
 
 
 def test_transit_gateway_flow_logs_are_hops_too() -> None:
@@ -665,6 +781,20 @@ def test_of_several_flow_logs_the_one_without_losses_is_chosen() -> None:
     answer = run(inventory, {"fl-vpc": lines(PLAIN, record), "fl-subnet": lines(PLAIN, f"{record}\n{more}")})
     assert answer.show("uploaded", "flags") == [(100, [])]
     assert answer.fates == {"counted": 100, "duplicate": 110}
+
+
+def test_where_all_flow_logs_of_an_interface_lost_records_each_pair_takes_the_one_that_holds_most_of_it() -> None:
+    """Of eni-a's traffic with 93.184.216.34 fl-vpc holds 100 and fl-subnet 60, of that with .35 the other way round."""
+    lost = "eni-a - - - - - - 10:20:00 10:29:59 - SKIPDATA"
+
+    def log(first: int, second: int) -> str:
+        record = "eni-a 10.0.0.1 93.184.216.{} 50000 443 6 {} 10:01:00 10:01:59 ACCEPT OK"
+        return lines(PLAIN, "\n".join([record.format(34, first), record.format(35, second), lost]))
+
+    inventory = steady(VPC, A, flow_log("fl-vpc"), flow_log("fl-subnet"))
+    answer = run(inventory, {"fl-vpc": log(100, 30), "fl-subnet": log(60, 50)})
+    assert answer.show("server_addr", "uploaded") == [("93.184.216.34", 100), ("93.184.216.35", 50)]
+    assert answer.fates == {"counted": 150, "duplicate": 90}
 
 
 def test_accept_only_and_reject_only_logs_of_one_interface_are_one_whole_reporter() -> None:
