@@ -359,7 +359,8 @@ def _tells_the_end(sight: Sight) -> bool:
 
 def _timeline(kind: str, entity_id: str, seen: list[Sight], sweeps: Sequence[Sweep]) -> Timeline:
     line = Timeline(kind, entity_id, first_seen=next(s.at for s in seen if s.state != RELEASED))
-    interface = kind == "interface"
+    born = line.first_seen
+    interface, named = kind == "interface", entity_id.startswith("arn:")
     lifelong = _lifelong(seen) if interface else {}
     missed: list[int] = []
     known: Row = {}
@@ -377,10 +378,14 @@ def _timeline(kind: str, entity_id: str, seen: list[Sight], sweeps: Sequence[Swe
                 # Of an answer and an event of one moment the event counts: it tells the end itself.
                 line.end(at, "event" if _tells_the_end(sight) else "absence")
             continue
+        if named and line.ended_at == OPEN:
+            lacked = _lacked(line, born, seen, sweeps, before=at)
+            if lacked is not None:
+                line.end(lacked, "absence")  # its name was used again
         if line.ended_at != OPEN:
             if interface:
                 continue  # ids of interfaces are never reused: a sight after the deletion is a late answer
-            line.ended_at, line.ended_by, known, whole = OPEN, None, {}, None
+            line.ended_at, line.ended_by, known, whole, born = OPEN, None, {}, None, at
         if state == RELEASED:
             if said["of"] in (known.get("attachment_id"), known.get("instance_id")):
                 known = _released(known, said["of"])
@@ -407,7 +412,7 @@ def _timeline(kind: str, entity_id: str, seen: list[Sight], sweeps: Sequence[Swe
             line.states[-1].last_seen = at
         else:
             line.begin(at, "event" if sight.source == EVENT else "sweep", known)
-    _absences(line, seen, sweeps, missed)
+    _absences(line, born, seen, sweeps, missed)
     if interface and line.states:
         _begin_with_creation(line, lifelong)
     return line
@@ -488,24 +493,30 @@ def _list(line: Timeline, sight: Sight) -> None:
                 line.listings.append(Listing(sight.at, how, tuple(said[name]), source))
 
 
-def _absences(line: Timeline, seen: list[Sight], sweeps: Sequence[Sweep], missed: list[int]) -> None:
-    """Ends what a complete sweep, or an answer that asked for it, did not find: if it was first seen before that began
-    and not seen since.
-    """
+def _absences(line: Timeline, born: int, seen: list[Sight], sweeps: Sequence[Sweep], missed: list[int]) -> None:
+    """Ends what a complete sweep, or an answer that asked for it, did not find, if it was not seen since."""
     if line.ended_at != OPEN or not line.sights:
         return
     last = line.sights[-1]
-    ends = [at for at in missed if at >= last]
-    for sweep in sweeps:
-        if (
-            last <= sweep.finished_at
-            and line.first_seen < sweep.started_at
-            and all(s.source_id != sweep.sweep_id for s in seen)
-        ):
-            ends.append(sweep.finished_at)  # it was listed at some time until then
-            break
+    lacked = _lacked(line, born, seen, sweeps)
+    ends = [at for at in (*missed, lacked) if at is not None and at >= last]
     if ends:
         line.end(min(ends), "absence")
+
+
+def _lacked(line: Timeline, born: int, seen: list[Sight], sweeps: Sequence[Sweep], before: int = OPEN) -> int | None:
+    """The end of the first complete sweep after the last sight, and before a moment, that did not list what was first
+    seen (born) before it began: it was listed at some time until then.
+    """
+    for sweep in sweeps:
+        if (
+            line.sights
+            and line.sights[-1] <= sweep.finished_at < before
+            and born < sweep.started_at
+            and all(s.source_id != sweep.sweep_id for s in seen)
+        ):
+            return sweep.finished_at
+    return None
 
 
 def _begin_with_creation(line: Timeline, lifelong: Row) -> None:

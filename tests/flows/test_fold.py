@@ -164,6 +164,114 @@ def test_first_seen_after_the_sweep_began_is_not_deleted_by_it() -> None:
     assert fold(rows)["interface"]["eni-b"].ended_by is None
 
 
+def test_what_is_gone_is_gone_at_the_earliest_that_is_proven() -> None:
+    """Asked for at 10:20 and not found; the listing that ended at 10:30 lacks it too."""
+    missed = event("10:20", {"kind": "interface", "entity_id": "eni-b"}, "absent", "DescribeNetworkInterfaces")
+    line = fold([*sweep("09:00", B), missed, *sweep("10:30")])["interface"]["eni-b"]
+    assert (line.ended_by, line.ended_at) == ("absence", ms("10:20"))
+
+
+@pytest.mark.parametrize(("seen_at", "ended_by"), [("10:19", "absence"), ("10:20", "absence"), ("10:21", None)])
+def test_an_answer_that_missed_it_counts_unless_it_was_seen_since(seen_at: str, ended_by: str | None) -> None:
+    node = {"kind": "interface", "entity_id": "eni-b"}
+    missed = event("10:20", node, "absent", "DescribeNetworkInterfaces")
+    line = fold([*sweep("09:00", B), event(seen_at, node, "partial", name="x"), missed])["interface"]["eni-b"]
+    assert line.ended_by == ended_by
+
+
+@pytest.mark.parametrize(("seen_at", "ended_by"), [("10:29", "absence"), ("10:30", "absence"), ("10:31", None)])
+def test_a_listing_that_lacks_it_counts_unless_it_was_seen_since(seen_at: str, ended_by: str | None) -> None:
+    """Listed from 10:28 to 10:30. Seen by an event meanwhile, it was gone before its page was asked for."""
+    (done,) = sweep("10:30")
+    rows = [*sweep("09:00", B), event(seen_at, {"kind": "interface", "entity_id": "eni-b"}, "partial", name="x")]
+    line = fold([*rows, {**done, "sweep_started_at": stamp("10:28")}])["interface"]["eni-b"]
+    assert line.ended_by == ended_by
+
+
+def test_a_name_used_again_is_first_seen_again() -> None:
+    """The function of 09:00 was deleted at 10:00; its namesake was made at 10:31, when the listing of 10:30 to 10:32
+    had passed its place: the listing says nothing of it.
+    """
+    function = {"kind": "function", "entity_id": "arn:f", "name": "f"}
+    (done,) = sweep("10:32", kinds=("function",))
+    rows = [event("09:00", function), event("10:00", function, "absent"), event("10:31", function)]
+    line = fold([*rows, {**done, "sweep_started_at": stamp("10:30")}])["function"]["arn:f"]
+    assert told(line) == [("09:00", "10:00", "event"), ("10:31", "open", None)]
+
+
+def test_a_name_that_a_listing_lacked_was_used_again() -> None:
+    """Of the function's deletion nobody told, nor of its namesake's creation: the listing of 10:00 lacks it, that of
+    11:00 has it. Ids of EC2 are no names: an instance that is there again was there all the time.
+    """
+    function = {"kind": "function", "entity_id": "arn:f", "name": "f"}
+    rows = [row for at in ("09:00", "10:00", "11:00") for row in sweep(at, kinds=("function", "instance"))]
+    rows += [*sweep("09:00", function, complete=False), *sweep("11:00", function, complete=False)]
+    assert told(fold(rows)["function"]["arn:f"]) == [("09:00", "10:00", "absence"), ("11:00", "open", None)]
+    node = {"kind": "instance", "entity_id": "i-1"}
+    rows += [*sweep("09:00", node, complete=False), *sweep("11:00", node, complete=False)]
+    assert told(fold(rows)["instance"]["i-1"]) == [("09:00", "open", None)]
+
+
+def test_first_seen_as_the_listing_began_is_not_deleted_by_it() -> None:
+    assert fold([event("10:00", B), *sweep("10:04", began="10:00")])["interface"]["eni-b"].ended_by is None
+
+
+def test_from_its_attachment_on_all_is_known_that_never_changes() -> None:
+    """The creating event told the zone, the answer of 10:30 does not; it tells that it is attached since 10:05."""
+    made = {**B, "az_id": "use1-az1", "attachment_id": "", "instance_id": "", "tags": {"a": "1"}}
+    used = {**B, "attachment_id": "eni-attach-1", "instance_id": "i-1", "attached_at": "2026-01-01 10:05:00.000"}
+    line = fold([event("10:00", made), *sweep("10:30", used)])["interface"]["eni-b"]
+    assert told(line, "az_id", "instance_id")[1] == ("10:05", "10:30", "change", "use1-az1", "i-1")
+    assert line.states[1].attributes["tags"] == {"a": "1"}
+    assert line.states[1].from_source == "attachment"
+
+
+def test_while_it_shuts_down_an_instance_may_have_given_up_its_interface() -> None:
+    """When it was told to terminate it still had it; the notice that it shuts down proves nothing more."""
+    node = {"kind": "instance", "entity_id": "i-1"}
+    shutting = {"detail": {"state": "shutting-down"}}
+    rows = [
+        event("10:00", node, "partial", "EC2 Instance State-change Notification", detail={"state": "running"}),
+        event("10:20", node, "partial", "TerminateInstances", **shutting),
+        event("10:21", node, "partial", "EC2 Instance State-change Notification", **shutting),
+        event("10:25", node, "absent", "EC2 Instance State-change Notification"),
+    ]
+    line = fold(rows)["instance"]["i-1"]
+    assert [_clock(at) for at in line.up] == ["10:00", "10:20"]
+    assert (line.ended_by, line.ended_at) == ("event", ms("10:25"))
+
+
+# --- what happens in one second ---------------------------------------------------------------------------------------
+
+FREE = {"attachment_id": "", "instance_id": ""}
+USED = {"attachment_id": "eni-attach-1", "instance_id": "i-1"}
+
+
+def test_a_change_in_the_second_of_the_creation_is_kept() -> None:
+    node = {"kind": "interface", "entity_id": "eni-b"}
+    rows = [event("10:00", node, "partial", security_group_ids=["sg-2"]), event("10:00", B)]
+    assert fold(rows)["interface"]["eni-b"].states[-1].attributes["security_group_ids"] == ["sg-2"]
+
+
+def test_an_attachments_event_tells_more_than_its_time() -> None:
+    """Attached at 10:05 by an event of that second, so that the groups are known to have stayed."""
+    groups = {"security_group_ids": ["sg-1"]}
+    attached = event("10:05", {"kind": "interface", "entity_id": "eni-b"}, "partial", **USED)
+    answer = {**B, **USED, **groups, "attached_at": "2026-01-01 10:05:00.000"}
+    line = fold([*sweep("09:00", {**B, **FREE, **groups}), attached, *sweep("10:30", answer)])["interface"]["eni-b"]
+    assert told(line, "instance_id", "security_group_ids")[1] == ("10:05", "10:30", "change", "i-1", ["sg-1"])
+
+
+def test_attached_and_detached_in_one_second_it_is_free() -> None:
+    node = {"kind": "interface", "entity_id": "eni-b"}
+    rows = [
+        *sweep("09:00", {**B, **FREE}),
+        event("10:05", {"kind": "attachment", "entity_id": "eni-attach-1"}, "absent", "DetachNetworkInterface"),
+        event("10:05", node, "partial", "AttachNetworkInterface", **USED),
+    ]
+    assert fold(rows)["interface"]["eni-b"].states[-1].attributes["instance_id"] == ""
+
+
 def test_only_what_was_seen_up_to_a_moment_counts() -> None:
     rows = [event("10:00", B), gone("10:20", "eni-b")]
     assert told(fold(rows, until=ms("10:10"))["interface"]["eni-b"]) == [("10:00", "open", None)]
