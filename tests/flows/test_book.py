@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flowlake.flows.book import Book, build, tag_key
 from flowlake.lake.observations import Row
 from tests.flows.test_fold import _clock
@@ -132,6 +134,95 @@ def test_a_prefix_that_another_has_cuts_an_address_in_it() -> None:
     assert held("10.0.1.20", rows) == [
         ("10.0.1.20", "eni-b", "09:50", "09:50", False, False),
         ("10.0.1.20", "eni-b", "10:40", "10:40", False, True),
+    ]
+
+
+# --- first interfaces and their instances -----------------------------------------------------------------------------
+
+INSTANCE = {"kind": "instance", "entity_id": "i-1", "addresses": ["10.0.0.2"]}
+TERMINATED = event(
+    "10:20", {"kind": "instance", "entity_id": "i-1"}, "absent", "EC2 Instance State-change Notification"
+)
+
+
+def first(goes_too: bool | None = True, **other: Any) -> dict[str, Any]:
+    """The first interface of i-1: it has the instance's primary address."""
+    detail = {} if goes_too is None else {"detail": {"delete_on_termination": goes_too}}
+    return eni("eni-b", "10.0.0.2", attachment_id="eni-attach-1", instance_id="i-1", **detail, **other)
+
+
+def test_a_first_interface_ends_with_its_instance_where_it_goes_with_it() -> None:
+    assert claims([*sweep("09:50", INSTANCE, first()), TERMINATED]) == [
+        ("10.0.0.2", "eni-b", "09:50", "10:20", True, False)
+    ]
+    # It stays, or nobody told: known to the last sight, and open.
+    for goes_too in (False, None):
+        rows = [*sweep("09:50", INSTANCE, first(goes_too)), TERMINATED]
+        assert claims(rows) == [("10.0.0.2", "eni-b", "09:50", "09:50", False, True)]
+
+
+def test_what_was_told_last_decides_whether_it_goes_too() -> None:
+    """Nothing is told by the change of groups at 10:10."""
+    said = [
+        event("10:00", NODE, "partial", detail={"delete_on_termination": True}),
+        event("10:10", NODE, "partial", security_group_ids=["sg-1"]),
+    ]
+    rows = [*sweep("09:50", INSTANCE, first(False)), *said, TERMINATED]
+    assert claims(rows) == [("10.0.0.2", "eni-b", "09:50", "10:20", True, False)]
+    rows = [
+        *sweep("09:50", INSTANCE, first(True)),
+        event("10:00", NODE, "partial", detail={"delete_on_termination": False}),
+    ]
+    assert claims([*rows, TERMINATED]) == [("10.0.0.2", "eni-b", "09:50", "10:00", False, True)]
+
+
+def test_a_first_interface_that_was_seen_later_did_not_go_with_its_instance() -> None:
+    """Seen in the second of the end it may have gone then; seen after it, it stayed."""
+    rows = [*sweep("09:50", INSTANCE, first()), TERMINATED]
+    assert claims([*rows, event("10:20", NODE, "partial", name="x")])[0][3:] == ("10:20", True, False)
+    assert claims([*rows, event("10:21", NODE, "partial", name="x")])[0][3:] == ("10:21", False, True)
+
+
+def test_an_instance_that_a_sweep_lacks_ends_its_first_interface_at_no_certain_moment() -> None:
+    rows = [*sweep("09:50", INSTANCE, first()), *sweep("10:20", kinds=("instance",))]
+    assert claims(rows) == [("10.0.0.2", "eni-b", "09:50", "09:50", False, True)]
+
+
+def test_the_instances_end_is_surer_than_the_interfaces_absence_after_it_and_not_before() -> None:
+    rows = [*sweep("09:50", INSTANCE, first()), TERMINATED]
+    assert claims([*rows, *sweep("10:40")]) == [("10.0.0.2", "eni-b", "09:50", "10:20", True, False)]
+    missed = event("10:10", NODE, "absent", "DescribeNetworkInterfaces")
+    assert claims([*rows, missed]) == [("10.0.0.2", "eni-b", "09:50", "09:50", False, False)]
+    # Its own deletion is surest.
+    assert claims([*rows, gone("10:25", "eni-b")]) == [("10.0.0.2", "eni-b", "09:50", "10:25", True, False)]
+
+
+def test_what_went_with_its_instance_was_never_without_it() -> None:
+    book = build([*sweep("09:50", INSTANCE, first()), TERMINATED], HOUR.starts)
+    assert states(book, "to_source") == [("eni-b", "09:50", "10:20", "event")]
+    stays = build([*sweep("09:50", INSTANCE, first(False)), TERMINATED], HOUR.starts)
+    assert states(stays, "to_source") == [("eni-b", "09:50", "10:20", "change"), ("eni-b", "10:20", "open", None)]
+
+
+def test_a_first_interface_is_held_while_its_instance_is_seen_to_be_up() -> None:
+    """From the call that made the instance to the one that told it to terminate, and no longer than the interface."""
+    up = [
+        event("09:40", {"kind": "instance", "entity_id": "i-1"}, "partial", "RunInstances"),
+        *sweep("09:50", INSTANCE, first()),
+        event("10:20", {"kind": "instance", "entity_id": "i-1"}, "partial", "TerminateInstances",
+              detail={"state": "shutting-down"}),
+        event("10:30", {"kind": "instance", "entity_id": "i-1"}, "partial", "EC2 Instance State-change Notification",
+              detail={"state": "shutting-down"}),
+    ]  # fmt: skip
+    assert claims(up) == [("10.0.0.2", "eni-b", "09:40", "10:20", False, True)]
+    missed = event("10:10", NODE, "absent", "DescribeNetworkInterfaces")
+    assert claims([*up, missed]) == [("10.0.0.2", "eni-b", "09:40", "09:50", False, False)]
+    (claim,) = build(up, HOUR.starts).claims
+    assert (claim.from_source, claim.to_source) == ("event", None)
+    # Another address than the instance's own: it may have been attached at any time.
+    second = {**first(), "addresses": ["10.0.0.7"]}
+    assert claims([up[0], *sweep("09:50", INSTANCE, second), *up[-2:]]) == [
+        ("10.0.0.7", "eni-b", "09:50", "09:50", False, True)
     ]
 
 
