@@ -156,11 +156,11 @@ class Timeline:
 
         by: event, or absence (the end was at some time before).
         """
-        if self.states and self.states[-1].valid_to >= min(at, self.ended_at):
+        if self.states:
             state = self.states[-1]
             state.valid_to, state.to_source = max(at, state.valid_from), by
             if by == "event":
-                state.last_seen = max(state.last_seen, at)
+                state.last_seen = at
         self.ended_at, self.ended_by = at, by
 
     def begin(self, at: int, by: str, known: Row) -> None:

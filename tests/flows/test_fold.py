@@ -171,6 +171,12 @@ def test_what_is_gone_is_gone_at_the_earliest_that_is_proven() -> None:
     assert (line.ended_by, line.ended_at) == ("absence", ms("10:20"))
 
 
+def test_an_event_saw_the_end_and_an_absence_did_not() -> None:
+    by_event = fold([event("10:00", B), gone("10:20", "eni-b")])["interface"]["eni-b"]
+    by_absence = fold([*sweep("09:00", B), *sweep("10:00")])["interface"]["eni-b"]
+    assert [_clock(line.states[-1].last_seen) for line in (by_event, by_absence)] == ["10:20", "09:00"]
+
+
 @pytest.mark.parametrize(("seen_at", "ended_by"), [("10:19", "absence"), ("10:20", "absence"), ("10:21", None)])
 def test_an_answer_that_missed_it_counts_unless_it_was_seen_since(seen_at: str, ended_by: str | None) -> None:
     node = {"kind": "interface", "entity_id": "eni-b"}
@@ -256,25 +262,27 @@ def test_a_change_in_the_second_of_the_creation_is_kept() -> None:
 def test_an_attachments_event_tells_more_than_its_time() -> None:
     """Attached at 10:05 by an event of that second, so that the groups are known to have stayed."""
     groups = {"security_group_ids": ["sg-1"]}
-    attached = event("10:05", {"kind": "interface", "entity_id": "eni-b"}, "partial", **USED)
+    attached = event("10:05", {"kind": "interface", "entity_id": "eni-b"}, "partial", **USED) | {"source_id": "z"}
     answer = {**B, **USED, **groups, "attached_at": "2026-01-01 10:05:00.000"}
     line = fold([*sweep("09:00", {**B, **FREE, **groups}), attached, *sweep("10:30", answer)])["interface"]["eni-b"]
     assert told(line, "instance_id", "security_group_ids")[1] == ("10:05", "10:30", "change", "i-1", ["sg-1"])
 
 
 def test_attached_and_detached_in_one_second_it_is_free() -> None:
+    """Whether the attachment's event tells of it or an answer with its time."""
     node = {"kind": "interface", "entity_id": "eni-b"}
-    rows = [
-        *sweep("09:00", {**B, **FREE}),
-        event("10:05", {"kind": "attachment", "entity_id": "eni-attach-1"}, "absent", "DetachNetworkInterface"),
-        event("10:05", node, "partial", "AttachNetworkInterface", **USED),
-    ]
+    detached = event("10:05", {"kind": "attachment", "entity_id": "eni-attach-1"}, "absent", "DetachNetworkInterface")
+    rows = [*sweep("09:00", {**B, **FREE}), detached, event("10:05", node, "partial", "AttachNetworkInterface", **USED)]
     assert fold(rows)["interface"]["eni-b"].states[-1].attributes["instance_id"] == ""
+    answer = {**B, **USED, "attached_at": "2026-01-01 10:05:00.000"}
+    line = fold([*sweep("09:00", {**B, **FREE}), detached, *sweep("10:30", answer)])["interface"]["eni-b"]
+    assert told(line, "instance_id")[-2:] == [("10:05", "10:30", "change", ""), ("10:30", "open", None, "i-1")]
 
 
 def test_only_what_was_seen_up_to_a_moment_counts() -> None:
     rows = [event("10:00", B), gone("10:20", "eni-b")]
     assert told(fold(rows, until=ms("10:10"))["interface"]["eni-b"]) == [("10:00", "open", None)]
+    assert told(fold(rows, until=ms("10:20"))["interface"]["eni-b"]) == [("10:00", "10:20", "event")]
 
 
 # --- whatever the order ----------------------------------------------------------------------------------------------
