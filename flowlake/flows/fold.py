@@ -351,7 +351,7 @@ def _is_answer(sight: Sight) -> bool:
 
 def _tells_the_end(sight: Sight) -> bool:
     """Whether the sight is of the event that ended the entity; an answer that missed it came some time after."""
-    return sight.source == EVENT and not _is_answer(sight)
+    return not _is_answer(sight)
 
 
 # --- one entity ------------------------------------------------------------------------------------------------------
@@ -454,7 +454,9 @@ def _merged(known: Row, said: Row, lifelong: Row, state: str) -> Row:
         for name, slash in (("addresses", False), ("prefixes", True)):
             held = list(known.get(name, ()))
             held += [a for a in added if ("/" in a) == slash and a not in held]
-            merged[name] = [a for a in held if a not in removed]
+            left = [a for a in held if a not in removed]
+            if left or name in known:
+                merged[name] = left
     for name in _CHANGES:
         merged.pop(name, None)
     return merged
@@ -480,7 +482,7 @@ def _list(line: Timeline, sight: Sight) -> None:
     said, source = sight.said, "event" if sight.source == EVENT else "sweep"
     if sight.state == PRESENT:
         addresses = (*said.get("addresses", ()), *said.get("prefixes", ()))
-        if len(addresses) > 1 or line.listings or (addresses and addresses[0] != said.get("primary")):
+        if len(addresses) > 1 or line.listings:
             line.listings.append(Listing(sight.at, ALL, addresses, source))
     elif sight.state == PARTIAL:
         for how, name in (

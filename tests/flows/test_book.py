@@ -49,6 +49,23 @@ def test_a_secondary_address_is_claimed_from_the_event_that_gave_it_to_the_one_t
     ]
 
 
+def test_what_an_event_told_twice_took_away_once() -> None:
+    taken = event("10:20", NODE, "partial", addresses_removed=["10.0.0.20"])
+    rows = [*sweep("09:50", eni("eni-b", "10.0.0.2", "10.0.0.20")), taken, taken]
+    assert claims(rows)[1:] == [("10.0.0.20", "eni-b", "09:50", "10:20", True, False)]
+
+
+def test_an_instances_launch_tells_its_further_addresses_and_prefixes() -> None:
+    """In part: two addresses, or a prefix beside the primary one. By what they are known is told of each."""
+    two = {**NODE, "vpc_id": "vpc-1", "addresses": ["10.0.0.2", "10.0.0.20"]}
+    one = {**NODE, "vpc_id": "vpc-1", "addresses": ["10.0.0.2"], "prefixes": ["10.0.1.16/28"]}
+    for said, addr in ((two, "10.0.0.20"), (one, "10.0.1.16/28")):
+        rows = [event("10:00", said, "partial", "RunInstances")]
+        assert held(addr, rows) == [(addr, "eni-b", "10:00", "10:00", False, True)]
+        assert [c.from_source for c in build(rows, HOUR.starts).claims] == ["event", "event"]
+        assert [c.from_source for c in build(sweep("10:00", said), HOUR.starts).claims] == ["sweep", "sweep"]
+
+
 def test_a_secondary_address_that_a_later_list_lacks_is_claimed_to_the_last_list_that_has_it() -> None:
     """An event whose describe call answered with the whole interface: what it lacks went some time before, not then."""
     two, one = eni("eni-b", "10.0.0.2", "10.0.0.20"), eni("eni-b", "10.0.0.2")

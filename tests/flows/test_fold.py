@@ -24,6 +24,8 @@ from flowlake.lake.observations import Row
 from tests.flows.worked import HOUR, MIDNIGHT, eni, event, gone, ms, stamp, sweep, vpc
 
 B = eni("eni-b", "10.0.0.2")
+FREE = {"attachment_id": "", "instance_id": ""}
+USED = {"attachment_id": "eni-attach-1", "instance_id": "i-1"}
 
 
 def told(line: Timeline, *names: str) -> list[tuple]:
@@ -112,6 +114,85 @@ def test_partial_sights_add_change_and_take_away() -> None:
         (["10.0.0.2"], ["10.0.4.16/28"], ["sg-1"]),
     ]
     assert [s.attributes.get("tags") for s in states][-2:] == [{"a": "1", "b": "2"}, {"b": "3"}]
+
+
+def test_a_tag_that_is_set_or_taken_leaves_the_others() -> None:
+    node = {"kind": "interface", "entity_id": "eni-b"}
+    rows = [
+        event("10:00", {**B, "tags": {"a": "1", "b": "2"}}),
+        event("10:10", node, "partial", tags={"c": "3"}),
+        event("10:20", node, "partial", tags_removed=["a"]),
+    ]
+    for kind in ("interface", "tags"):
+        states = fold(rows)[kind]["eni-b"].states
+        assert [s.attributes["tags"] for s in states] == [
+            {"a": "1", "b": "2"},
+            {"a": "1", "b": "2", "c": "3"},
+            {"b": "2", "c": "3"},
+        ]
+
+
+def test_what_was_added_is_there_once_and_what_changed_is_no_attribute() -> None:
+    node = {"kind": "interface", "entity_id": "eni-b"}
+    rows = [event("10:00", {**B, "addresses": ["10.0.0.2", "10.0.0.20"]})]
+    rows += [event(at, node, "partial", addresses_added=["10.0.0.20"]) for at in ("10:10", "10:20")]
+    (state,) = fold(rows)["interface"]["eni-b"].states
+    assert state.attributes["addresses"] == ["10.0.0.2", "10.0.0.20"]
+    assert not {"addresses_added", "addresses_removed", "tags_removed"} & state.attributes.keys()
+    assert _clock(state.last_seen) == "10:20"
+
+
+def test_a_state_lasts_while_what_is_told_means_the_same() -> None:
+    """Told whole, in part, and whole in other words; by what a state begins is told of each."""
+    said = {**B, "security_group_ids": ["sg-1"]}
+    rows = [
+        *sweep("09:00", said),
+        *sweep("09:30", said),
+        event("10:00", {"kind": "interface", "entity_id": "eni-b"}, "partial", security_group_ids=["sg-1"]),
+        event("10:10", {**said, "security_group_ids": ["sg-2"]}),
+        *sweep("10:30", {**said, "security_group_ids": ["sg-3"]}),
+    ]
+    states = fold(rows)["interface"]["eni-b"].states
+    assert [(_clock(s.valid_from), _clock(s.last_seen), s.from_source) for s in states] == [
+        ("09:00", "10:00", "sweep"),
+        ("10:10", "10:10", "event"),
+        ("10:30", "10:30", "sweep"),
+    ]
+
+
+def test_an_answer_leaves_what_never_changes_as_it_was_told_before() -> None:
+    made = event("10:00", {**B, "az_id": "use1-az1", "description": "one"})
+    line = fold([made, *sweep("10:30", {**B, "description": "two"})])["interface"]["eni-b"]
+    assert told(line, "az_id", "description")[1] == ("10:30", "open", None, "use1-az1", "two")
+
+
+def test_of_other_kinds_anything_may_change() -> None:
+    """A function that left its VPC is in none; and what a database was made at tells no state of then."""
+    function = {"kind": "function", "entity_id": "arn:f", "vpc_id": "vpc-1", "created_at": "2026-01-01 08:00:00.000"}
+    outside = {key: value for key, value in function.items() if key != "vpc_id"}
+    line = fold([*sweep("09:00", function), *sweep("10:00", outside)])["function"]["arn:f"]
+    assert told(line, "vpc_id") == [("09:00", "10:00", "change", "vpc-1"), ("10:00", "open", None, None)]
+
+
+def test_letting_go_of_one_attachment_leaves_another_and_all_else() -> None:
+    """First attached to i-1, since 10:10 to i-2. The end of the first attachment is told late, that of the second ends
+    what attaching told and nothing more.
+    """
+    node = {"kind": "interface", "entity_id": "eni-b"}
+    one = {**USED, "attached_at": "2026-01-01 08:00:00.000", "instance_owner_id": "111111111111"}
+    two = {**one, "attachment_id": "eni-attach-2", "instance_id": "i-2"}
+    rows = [*sweep("09:00", {**B, **one, "security_group_ids": ["sg-1"]}), event("10:10", node, "partial", **two)]
+    late = event("10:20", {"kind": "attachment", "entity_id": "eni-attach-1"}, "absent", "DetachNetworkInterface")
+    assert fold([*rows, late])["interface"]["eni-b"].states[-1].attributes["instance_id"] == "i-2"
+    end = event("10:30", {"kind": "attachment", "entity_id": "eni-attach-2"}, "absent", "DetachNetworkInterface")
+    after = fold([*rows, late, end])["interface"]["eni-b"].states[-1]
+    assert (_clock(after.valid_from), after.from_source) == ("10:30", "event")
+    assert {name: after.attributes.get(name) for name in ("attachment_id", "instance_id", "security_group_ids")} == {
+        "attachment_id": "",
+        "instance_id": "",
+        "security_group_ids": ["sg-1"],
+    }
+    assert not {"attached_at", "instance_owner_id"} & after.attributes.keys()
 
 
 def test_an_attachments_own_time_sharpens_its_start() -> None:
@@ -218,6 +299,45 @@ def test_a_name_that_a_listing_lacked_was_used_again() -> None:
     assert told(fold(rows)["instance"]["i-1"]) == [("09:00", "open", None)]
 
 
+def test_a_name_lives_on_through_listings_that_have_it() -> None:
+    function = {"kind": "function", "entity_id": "arn:f", "name": "f"}
+    rows = [row for at in ("09:00", "10:00", "11:00") for row in sweep(at, function, kinds=("function",))]
+    assert told(fold(rows)["function"]["arn:f"]) == [("09:00", "open", None)]
+    # Deleted at 10:10 and made again at 10:50: the listing of 10:30 tells nothing that was not known.
+    rows = [row for at in ("09:00", "10:30") for row in sweep(at, kinds=("function",))]
+    rows += [event("09:00", function), event("10:10", function, "absent"), event("10:50", function)]
+    assert told(fold(rows)["function"]["arn:f"]) == [("09:00", "10:10", "event"), ("10:50", "open", None)]
+
+
+def test_a_name_that_an_answer_lacked_ended_some_time_before() -> None:
+    """Not found at 10:20; its deletion is told at 10:25 all the same, or it is made again."""
+    function = {"kind": "function", "entity_id": "arn:f", "name": "f"}
+    rows = [event("10:00", function), event("10:20", function, "absent", "GetFunctionConfiguration")]
+    for more in ([], [event("10:25", function, "absent", "DeleteFunction20150331")]):
+        assert told(fold([*rows, *more])["function"]["arn:f"]) == [("10:00", "10:20", "absence")]
+    assert told(fold([*rows, event("10:30", function)])["function"]["arn:f"]) == [
+        ("10:00", "10:20", "absence"),
+        ("10:30", "open", None),
+    ]
+
+
+def test_the_first_listing_that_lacks_it_ends_it_in_whatever_order_they_come() -> None:
+    rows = [*sweep("11:00"), *sweep("10:00"), *sweep("09:00", B)]
+    assert _clock(fold(rows)["interface"]["eni-b"].ended_at) == "10:00"
+
+
+def test_what_is_told_of_an_attachment_is_no_sight_of_the_interface() -> None:
+    """Detached at 09:50; first seen at 10:01, by an event that still names the attachment, while a listing ran."""
+    (done,) = sweep("10:02")
+    rows = [
+        event("09:50", {"kind": "attachment", "entity_id": "eni-attach-1"}, "absent", "DetachNetworkInterface"),
+        event("10:01", B, **USED),
+        {**done, "sweep_started_at": stamp("10:00")},
+    ]
+    line = fold(rows)["interface"]["eni-b"]
+    assert (_clock(line.first_seen), line.ended_by) == ("10:01", None)
+
+
 def test_first_seen_as_the_listing_began_is_not_deleted_by_it() -> None:
     assert fold([event("10:00", B), *sweep("10:04", began="10:00")])["interface"]["eni-b"].ended_by is None
 
@@ -248,9 +368,6 @@ def test_while_it_shuts_down_an_instance_may_have_given_up_its_interface() -> No
 
 
 # --- what happens in one second ---------------------------------------------------------------------------------------
-
-FREE = {"attachment_id": "", "instance_id": ""}
-USED = {"attachment_id": "eni-attach-1", "instance_id": "i-1"}
 
 
 def test_a_change_in_the_second_of_the_creation_is_kept() -> None:
