@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from flowlake.flows.book import Book, build, tag_key
+import pytest
+
+from flowlake.flows.book import Book, _Epochs, build, tag_key
 from flowlake.lake.observations import Row
 from tests.flows.test_fold import _clock
 from tests.flows.worked import HOUR, attached, eni, event, flow_log, gone, peering, sweep, vpc
@@ -46,6 +48,39 @@ def test_a_secondary_address_is_claimed_from_the_event_that_gave_it_to_the_one_t
         ("10.0.0.2", "eni-b", "09:50", "10:40", True, False),
         ("10.0.0.20", "eni-b", "10:00", "10:20", True, False),
         ("10.0.0.21", "eni-b", "10:00", "10:00", False, False),
+    ]
+
+
+def test_what_was_just_added_was_not_there_before() -> None:
+    """Seen at 09:50; that it was taken away nobody told, but at 10:20 it is given again."""
+    two = eni("eni-b", "10.0.0.2", "10.0.0.20")
+    given = event("10:20", NODE, "partial", addresses_added=["10.0.0.20"])
+    assert held("10.0.0.20", [*sweep("09:50", two), given]) == [
+        ("10.0.0.20", "eni-b", "09:50", "09:50", False, False),
+        ("10.0.0.20", "eni-b", "10:20", "10:20", False, True),
+    ]
+    # Given once, told twice.
+    assert held("10.0.0.20", [*sweep("09:50", eni("eni-b", "10.0.0.2")), given, given, *sweep("10:40", two)]) == [
+        ("10.0.0.20", "eni-b", "10:20", "10:40", False, True)
+    ]
+
+
+def test_by_what_a_claim_begins_and_ends() -> None:
+    b = eni("eni-b", "10.0.0.2")
+    (swept,) = build([*sweep("09:50", b), *sweep("10:30")], HOUR.starts).claims
+    assert (swept.from_source, swept.to_source, _clock(swept.gone_by)) == ("sweep", "absence", "10:30")
+    (told,) = build([event("09:50", b), gone("10:20", "eni-b")], HOUR.starts).claims
+    assert (told.from_source, told.to_source, _clock(told.gone_by)) == ("event", "event", "10:20")
+
+
+def test_an_address_told_by_two_in_one_moment_is_cut_around_it() -> None:
+    """eni-b was seen with .20 at 09:50, 10:10 and 10:40; eni-c too at 10:10: before it and after it is eni-b's."""
+    two, other = eni("eni-b", "10.0.0.2", "10.0.0.20"), {"kind": "interface", "entity_id": "eni-c"}
+    rows = [row for at in ("09:50", "10:00", "10:10", "10:20", "10:40") for row in sweep(at, two, complete=False)]
+    rows += [*sweep("09:50", eni("eni-c", "10.0.0.3")), event("10:10", other, "partial", addresses_added=["10.0.0.20"])]
+    assert [c for c in held("10.0.0.20", rows) if c[1] == "eni-b"] == [
+        ("10.0.0.20", "eni-b", "09:50", "10:00", False, False),
+        ("10.0.0.20", "eni-b", "10:20", "10:40", False, True),
     ]
 
 
@@ -310,6 +345,107 @@ def test_tags_of_what_an_interface_serves_are_those_of_the_time() -> None:
     ]
 
 
+def test_tags_are_unknown_before_they_are_told() -> None:
+    """The launch tells no tags; an event at 10:20 tells the interface's, in another state than the first."""
+    launched = {**NODE, "vpc_id": "vpc-1", "addresses": ["10.0.0.2"], "security_group_ids": ["sg-1"]}
+    rows = [
+        event("10:00", launched, "partial", "RunInstances"),
+        event("10:10", NODE, "partial", security_group_ids=["sg-2"]),
+        event("10:20", {"kind": "tags", "entity_id": "eni-b"}, tags={"own": "1"}),
+        gone("10:30", "eni-b"),
+    ]
+    assert states(build(rows, HOUR.starts), "interface_tags", "from_source", "to_source") == [
+        ("eni-b", "10:00", "10:10", None, "event", "change"),
+        ("eni-b", "10:10", "10:20", None, "event", "change"),
+        ("eni-b", "10:20", "10:30", {"own": "1"}, "event", "event"),
+    ]
+
+
+F = "arn:aws:lambda:us-east-1:111111111111:function:"
+HYPERPLANE = eni("eni-f", "10.0.0.5", security_group_ids=["sg-1"], interface_type="lambda",
+                 description="AWS Lambda VPC ENI-one-8c7ac78b-e11d-4dea-8a47-ab2bdeba9bf5")  # fmt: skip
+
+
+def function(name: str, **tags: str) -> dict[str, Any]:
+    return {"kind": "function", "entity_id": F + name, "arn": F + name, "name": name, "vpc_id": "vpc-1",
+            "subnet_ids": ["subnet-1"], "security_group_ids": ["sg-1"], "tags": tags}  # fmt: skip
+
+
+def test_an_interface_serves_those_that_were_there_at_the_time() -> None:
+    """The function one all the time, two from 10:20 to 10:40. Of both the common tags, and none while one's are
+    unknown.
+    """
+    two = function("two", team="x", stage="b")
+    untold = {key: value for key, value in two.items() if key != "tags"}
+    rows = [
+        *sweep("09:50", HYPERPLANE, function("one", team="x", stage="a")),
+        event("10:20", untold),
+        event("10:30", {"kind": "tags", "entity_id": F + "two"}, tags=two["tags"]),
+        event("10:40", untold, "absent", "DeleteFunction20150331"),
+    ]
+    assert states(build(rows, HOUR.starts), "arns", "shared", "tags", "name") == [
+        ("eni-f", "09:50", "10:20", (F + "one",), False, {"team": "x", "stage": "a"}, "one"),
+        ("eni-f", "10:20", "10:30", (F + "one", F + "two"), True, None, "one, two"),
+        ("eni-f", "10:30", "10:40", (F + "one", F + "two"), True, {"team": "x"}, "one, two"),
+        ("eni-f", "10:40", "open", (F + "one",), False, {"team": "x", "stage": "a"}, "one"),
+    ]
+
+
+def test_where_much_changes_candidates_are_told_to_the_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_Epochs, "MOST", 0)
+    rows = [*sweep("09:50", HYPERPLANE, function("one")), event("10:20:30", function("two"))]
+    shared = [s.valid_from // 1000 - HOUR.starts for s in build(rows, HOUR.starts).states if s.shared]
+    assert shared[0] == 20 * 60  # and not 30 s later
+
+
+def test_targets_come_and_go_in_their_group() -> None:
+    """Registered at the first sight only: the instance listened on 8080, whenever it was."""
+    group = {"kind": "target_group", "entity_id": "arn:tg", "arn": "arn:tg", "vpc_id": "vpc-1"}
+    rows = [
+        *sweep("09:50", first(), INSTANCE, {**group, "detail": {"target_type": "instance", "targets": ["i-1:8080"]}}),
+        event("10:20", {**group, "detail": {"target_type": "instance", "targets": []}}),
+    ]
+    assert {s.listens_on for s in build(rows, HOUR.starts).states} == {(8080,)}
+
+
+def test_only_states_that_reach_into_the_books_time_are_in_it() -> None:
+    """The hour is 10:00 to 11:00, with a quarter of an hour on both sides."""
+    groups = {at: eni("eni-b", "10.0.0.2", security_group_ids=[f"sg-{at}"]) for at in ("09:00", "09:30", "11:20")}
+    book = build([event(at, said) for at, said in groups.items()], HOUR.starts)
+    assert states(book, "security_group_ids") == [("eni-b", "09:30", "11:20", ("sg-09:30",))]
+
+
+def test_what_changes_no_meaning_cuts_no_state() -> None:
+    one, two = (eni("eni-b", "10.0.0.2", public_addresses=[address]) for address in ("203.0.113.1", "203.0.113.2"))
+    book = build([*sweep("09:50", one), *sweep("10:10", two), gone("10:30", "eni-b")], HOUR.starts)
+    assert states(book, "to_source") == [("eni-b", "09:50", "10:30", "event")]
+    assert [_clock(s.last_seen) for s in book.states] == ["10:30"]
+
+
+def test_tags_of_resources_are_a_part_of_the_book() -> None:
+    """Not interfaces' tags, which are in their states, nor what held at no time or ended long before the hour."""
+    tags = [event(at, {"kind": "tags", "entity_id": "i-1"}, tags={"n": at}) for at in ("08:00", "08:30", "10:10")]
+    listed = [event("10:10", {"kind": "tags", "entity_id": "i-1"}, tags={"n": "last"}) | {"source_id": "z"}]
+    own = event("10:00", {"kind": "tags", "entity_id": "eni-b"}, tags={"own": "1"})
+    book = build([*sweep("09:00", INSTANCE), *tags, *listed, own], HOUR.starts)
+    assert [(r.resource_id, r.kind, _clock(r.valid_from), _clock(r.valid_to), r.tags) for r in book.resources] == [
+        ("i-1", "instance", "08:30", "10:10", {"n": "08:30"}),
+        ("i-1", "instance", "10:10", "open", {"n": "last"}),
+    ]
+
+
+def test_an_account_and_region_is_swept_after_the_hour_by_a_sweep_that_began_after_it() -> None:
+    """At its very end at the earliest, and of interfaces."""
+    here = ("111111111111", "us-east-1")
+    for rows, found in (
+        (sweep("11:00"), {here}),
+        (sweep("11:05", began="10:59"), set()),
+        (sweep("11:05", kinds=("instance",)), set()),
+        ([*sweep("10:30"), *sweep("11:05")], {here}),
+    ):
+        assert build(rows, HOUR.starts).swept_after == found
+
+
 def test_tags_are_kept_under_ec2s_own_id() -> None:
     assert tag_key("arn:aws:ec2:us-east-1:1:network-interface/eni-1") == tag_key("eni-1") == "eni-1"
     assert tag_key("arn:aws:rds:us-east-1:1:db:x") == "arn:aws:rds:us-east-1:1:db:x"
@@ -328,6 +464,9 @@ def test_a_subnet_tells_the_zone_that_the_interface_does_not() -> None:
     assert states(book, "availability_zone", "az_id", "account_name") == [
         ("eni-b", "09:50", "open", "us-east-1a", "use1-az4", "prod")
     ]
+    own = eni("eni-b", "10.0.0.2", availability_zone="us-east-1b", az_id="use1-az6")
+    book = build(sweep("09:50", own, subnet), HOUR.starts)
+    assert states(book, "availability_zone", "az_id") == [("eni-b", "09:50", "open", "us-east-1b", "use1-az6")]
 
 
 def test_the_digest_is_of_the_meaning() -> None:
@@ -347,6 +486,9 @@ def test_the_digest_is_of_the_meaning() -> None:
         build(before, HOUR.starts).digest
         != build([*before, *sweep("12:00", flow_log("fl-1"), complete=False)], HOUR.starts).digest
     )
+    # Which addresses it has is in no state, but in the claims.
+    more = {**b, "addresses": ["10.0.0.2", "10.0.0.20"]}
+    assert build(before, HOUR.starts).digest != build([*before, *sweep("10:30", more)], HOUR.starts).digest
     # What changed long after the hour is another hour's meaning.
     assert build(before, HOUR.starts).digest == build([*before, event("15:00", c)], HOUR.starts).digest
 
