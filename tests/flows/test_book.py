@@ -361,6 +361,18 @@ def test_tags_are_unknown_before_they_are_told() -> None:
     ]
 
 
+def test_tags_hold_while_others_that_see_it_tell_none() -> None:
+    """The answer of 10:10 holds the interface whole, but for its tags (null: not told)."""
+    rows = [
+        *sweep("09:50", eni("eni-b", "10.0.0.2", tags={"own": "1"})),
+        event("10:10", eni("eni-b", "10.0.0.2", security_group_ids=["sg-2"])),
+    ]
+    assert states(build(rows, HOUR.starts), "interface_tags", "security_group_ids") == [
+        ("eni-b", "09:50", "10:10", {"own": "1"}, None),
+        ("eni-b", "10:10", "open", {"own": "1"}, ("sg-2",)),
+    ]
+
+
 F = "arn:aws:lambda:us-east-1:111111111111:function:"
 HYPERPLANE = eni("eni-f", "10.0.0.5", security_group_ids=["sg-1"], interface_type="lambda",
                  description="AWS Lambda VPC ENI-one-8c7ac78b-e11d-4dea-8a47-ab2bdeba9bf5")  # fmt: skip
