@@ -160,6 +160,19 @@ def test_a_state_lasts_while_what_is_told_means_the_same() -> None:
     ]
 
 
+def test_the_same_words_count_by_what_was_said_between_them() -> None:
+    """Answers that repeat one another are sights; after an attachment's end, or told in part, they are news."""
+    (state,) = fold([*sweep("09:00", B), *sweep("10:00", B)])["interface"]["eni-b"].states
+    assert _clock(state.last_seen) == "10:00"
+    used = {**B, **USED}
+    detached = event("10:00", {"kind": "attachment", "entity_id": "eni-attach-1"}, "absent", "DetachNetworkInterface")
+    line = fold([*sweep("09:00", used), detached, *sweep("10:30", used)])["interface"]["eni-b"]
+    assert told(line, "instance_id")[1:] == [("10:00", "10:30", "change", ""), ("10:30", "open", None, "i-1")]
+    rows = [*sweep("09:00", {**B, "security_group_ids": ["sg-1"]}), event("10:00", B, "partial"), event("10:10", B)]
+    line = fold(rows)["interface"]["eni-b"]
+    assert told(line, "security_group_ids") == [("09:00", "10:10", "change", ["sg-1"]), ("10:10", "open", None, None)]
+
+
 def test_an_answer_leaves_what_never_changes_as_it_was_told_before() -> None:
     made = event("10:00", {**B, "az_id": "use1-az1", "description": "one"})
     line = fold([made, *sweep("10:30", {**B, "description": "two"})])["interface"]["eni-b"]
