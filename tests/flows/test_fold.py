@@ -227,6 +227,9 @@ def test_a_creation_time_opens_the_life() -> None:
         ("09:45", "10:30", "change", "10.0.0.2"),
         ("10:30", "open", None, "10.0.0.2"),
     ]
+    # A clock that is behind opens nothing.
+    line = fold(sweep("10:30", {**B, "created_at": "2026-01-01 10:30:02.000"}))
+    assert told(line["interface"]["eni-b"]) == [("10:30", "open", None)]
 
 
 def test_absence_ends_by_complete_sweeps_of_its_kind_account_and_region_only() -> None:
@@ -316,6 +319,9 @@ def test_a_name_lives_on_through_listings_that_have_it() -> None:
     function = {"kind": "function", "entity_id": "arn:f", "name": "f"}
     rows = [row for at in ("09:00", "10:00", "11:00") for row in sweep(at, function, kinds=("function",))]
     assert told(fold(rows)["function"]["arn:f"]) == [("09:00", "open", None)]
+    # A listing after all sights ends the one life that they tell of.
+    rows = [event("09:00", function), event("09:30", function), *sweep("10:00", kinds=("function",))]
+    assert told(fold(rows)["function"]["arn:f"]) == [("09:00", "10:00", "absence")]
     # Deleted at 10:10 and made again at 10:50: the listing of 10:30 tells nothing that was not known.
     rows = [row for at in ("09:00", "10:30") for row in sweep(at, kinds=("function",))]
     rows += [event("09:00", function), event("10:10", function, "absent"), event("10:50", function)]
