@@ -221,6 +221,9 @@ def test_what_was_told_last_decides_whether_it_goes_too() -> None:
     ]
     rows = [*sweep("09:50", INSTANCE, first(False)), *said, TERMINATED]
     assert claims(rows) == [("10.0.0.2", "eni-b", "09:50", "10:20", True, False)]
+    # Nor by an answer that does not speak of it.
+    rows = [*sweep("09:50", INSTANCE, first(True)), event("10:10", first(None)), TERMINATED]
+    assert claims(rows) == [("10.0.0.2", "eni-b", "09:50", "10:20", True, False)]
     rows = [
         *sweep("09:50", INSTANCE, first(True)),
         event("10:00", NODE, "partial", detail={"delete_on_termination": False}),
@@ -245,6 +248,9 @@ def test_the_instances_end_is_surer_than_the_interfaces_absence_after_it_and_not
     assert claims([*rows, *sweep("10:40")]) == [("10.0.0.2", "eni-b", "09:50", "10:20", True, False)]
     missed = event("10:10", NODE, "absent", "DescribeNetworkInterfaces")
     assert claims([*rows, missed]) == [("10.0.0.2", "eni-b", "09:50", "09:50", False, False)]
+    # Missed in the very moment of the end, it may have gone with it.
+    missed = event("10:20", NODE, "absent", "DescribeNetworkInterfaces")
+    assert claims([*rows, missed]) == [("10.0.0.2", "eni-b", "09:50", "10:20", True, False)]
     # Its own deletion is surest.
     assert claims([*rows, gone("10:25", "eni-b")]) == [("10.0.0.2", "eni-b", "09:50", "10:25", True, False)]
 
@@ -252,6 +258,9 @@ def test_the_instances_end_is_surer_than_the_interfaces_absence_after_it_and_not
 def test_what_went_with_its_instance_was_never_without_it() -> None:
     book = build([*sweep("09:50", INSTANCE, first()), TERMINATED], HOUR.starts)
     assert states(book, "to_source") == [("eni-b", "09:50", "10:20", "event")]
+    free = {**first(), "attachment_id": "", "instance_id": ""}
+    before = build([*sweep("09:50", INSTANCE, first()), *sweep("10:10", free), TERMINATED], HOUR.starts)
+    assert states(before, "to_source") == [("eni-b", "09:50", "10:10", "change"), ("eni-b", "10:10", "10:20", "event")]
     stays = build([*sweep("09:50", INSTANCE, first(False)), TERMINATED], HOUR.starts)
     assert states(stays, "to_source") == [("eni-b", "09:50", "10:20", "change"), ("eni-b", "10:20", "open", None)]
 
