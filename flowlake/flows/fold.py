@@ -12,6 +12,7 @@ them. Tags, groups and attachments hold from the sight that says them; an attach
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -93,11 +94,12 @@ def millis(text: str) -> int:
 
 class Sight(NamedTuple):
     """One observation of an entity: when, by what, in which state, and what it says. In the order in which sights of a
-    moment count.
+    moment count; version is the number of a tag change, which tells those of one second apart (0: not told).
     """
 
     at: int
     order: int
+    version: int
     source_id: str
     source_name: str
     source: str
@@ -232,6 +234,7 @@ def gather(rows: Iterable[Row], until: int = OPEN) -> Gathered:
             Sight(
                 at,
                 _ORDER[state],
+                _version(row) if kind == "tags" and "detail" in row else 0,
                 source_id,
                 shared(name),
                 shared(row["source"]),
@@ -242,6 +245,12 @@ def gather(rows: Iterable[Row], until: int = OPEN) -> Gathered:
     for sweeps in gathered.sweeps.values():
         sweeps.sort()
     return gathered
+
+
+def _version(row: Row) -> int:
+    """Which change of the resource's tags an event tells of."""
+    detail = row["detail"]
+    return int((json.loads(detail) if isinstance(detail, str) else detail).get("version") or 0)
 
 
 def timelines_of(gathered: Gathered) -> Timelines:
@@ -259,7 +268,7 @@ def timelines_of(gathered: Gathered) -> Timelines:
     return timelines
 
 
-_IN_ORDER = itemgetter(0, 1, 2, 3)
+_IN_ORDER = itemgetter(0, 1, 2, 3, 4)
 """By time; source id and name only make the order the same each time."""
 
 

@@ -389,6 +389,17 @@ def test_while_it_shuts_down_an_instance_may_have_given_up_its_interface() -> No
 # --- what happens in one second ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("ids", [("a", "z"), ("z", "a")])
+def test_tag_changes_of_one_second_are_told_apart_by_their_version(ids: tuple[str, str]) -> None:
+    """Event ids are random, and older events have no time but to the second."""
+    tags = {"kind": "tags", "entity_id": "i-1"}
+    rows = [
+        event("10:00", tags, tags={"n": str(version)}, detail={"version": version}) | {"source_id": source_id}
+        for version, source_id in zip((9, 10), ids, strict=True)
+    ]
+    assert fold(rows)["tags"]["i-1"].states[-1].attributes["tags"] == {"n": "10"}
+
+
 def test_a_change_in_the_second_of_the_creation_is_kept() -> None:
     node = {"kind": "interface", "entity_id": "eni-b"}
     rows = [event("10:00", node, "partial", security_group_ids=["sg-2"]), event("10:00", B)]
