@@ -352,6 +352,13 @@ def test_tags_of_what_an_interface_serves_are_those_of_the_time() -> None:
         ("eni-b", "10:20", "10:30", "new", {"Name": "new"}, {"own": "1"}),
         ("eni-b", "10:30", "open", "new", {"Name": "new"}, {"own": "2"}),
     ]
+    # By what each begins and ends, and when it was last seen: the interface itself at 09:50 only.
+    assert states(build(rows, HOUR.starts), "from_source", "to_source") == [
+        ("eni-b", "09:50", "10:20", "sweep", "change"),
+        ("eni-b", "10:20", "10:30", "event", "change"),
+        ("eni-b", "10:30", "open", "event", None),
+    ]
+    assert [_clock(s.last_seen) for s in build(rows, HOUR.starts).states] == ["09:50", "10:20", "10:30"]
 
 
 def test_tags_are_unknown_before_they_are_told() -> None:
