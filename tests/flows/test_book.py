@@ -302,6 +302,12 @@ def test_an_open_claim_ends_where_another_is_seen_with_the_address_afterwards() 
         ("10.0.0.2", "eni-b", "09:50", "09:50", False, False),
         ("10.0.0.2", "eni-c", "10:10", "10:10", False, True),
     ]
+    # It had ended by then; one that was seen to have ended before ended by that.
+    before, _ = build(rows, HOUR.starts).claims
+    assert (before.to_source, _clock(before.gone_by or 0)) == ("reuse", "10:10")
+    gone_first = [*rows, event("10:00", NODE, "absent", "DescribeNetworkInterfaces")]
+    before, _ = build(gone_first, HOUR.starts).claims
+    assert (before.to_source, _clock(before.gone_by or 0)) == ("absence", "10:00")
 
 
 def test_what_ended_long_before_the_hour_is_left_out() -> None:
