@@ -17,6 +17,7 @@ from flowlake.inventory import accounts, permissions, ranges
 from flowlake.inventory.aws import GLOBAL, Aws, resolve_host
 from flowlake.inventory.describe import KINDS, ORGANISATION_KINDS
 from flowlake.inventory.sweep import SweepResult, new_task, report_unreachable, sweep
+from flowlake.lake.arns import partition_of
 from flowlake.lake.store import ObjectStore, StoreError, open_store
 
 EXAMPLES = """\
@@ -112,7 +113,8 @@ def _policy(options: argparse.Namespace, kinds: tuple[str, ...]) -> dict[str, An
     if options.accounts_from_organizations:
         wanted.update(ORGANISATION_KINDS)
     roles = [arn.replace(accounts.ACCOUNT_PLACE, "*") for arn in options.role_arn]
-    return permissions.policy(wanted, roles)
+    partition = partition_of(options.region[0] if options.region else None)
+    return permissions.policy(wanted, roles, options.lake, options.ip_ranges is not None, partition)
 
 
 def _check(options: argparse.Namespace) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from flowlake.lake.catalog import DATABASE, Catalog, NoSuchTable, Table, open_catalog
 from flowlake.lake.contracts import contract, tables
-from flowlake.lake.store import FolderStore, ObjectStore, open_store
+from flowlake.lake.store import FolderStore, ObjectStore, StoreError, open_store
 
 if TYPE_CHECKING:
     import duckdb
@@ -76,7 +76,7 @@ def connected(
     """
     import duckdb
 
-    store, catalog = opened(lake, database)
+    store, catalog = opened(lake, database, observed_is_enough=True)
     config = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
     wanted = set(tables()) if only is None or only & set(VIEWS) else only
     with tempfile.TemporaryDirectory(prefix="flowlake-query-") as folder, duckdb.connect(config=config) as connection:
@@ -91,18 +91,28 @@ def connected(
         yield connection
 
 
-def opened(lake: str, database: str = DATABASE) -> tuple[ObjectStore, Catalog]:
-    """The lake's store and catalog. Raises NoLake where there is no such folder, or nothing was published there."""
+def opened(lake: str, database: str = DATABASE, observed_is_enough: bool = False) -> tuple[ObjectStore, Catalog]:
+    """The lake's store and catalog. Raises NoLake where there is no such folder, or nothing was published there (nor
+    collected, where that is enough).
+    """
     store = open_store(lake)
     if isinstance(store, FolderStore) and not Path(store.root).is_dir():
         raise NoLake(f"there is no lake at {store.root}: no such folder")
     catalog = open_catalog(lake, database)
-    if not catalog.tables():
+    if not catalog.tables() and not (observed_is_enough and _observed(store)):
         raise NoLake(
             f"nothing was published in {store.root} yet (its catalog has no database {database} with tables): "
             f"flowlake enrich --lake {lake} --hour 2026-01-01T00 does it, flowlake demo shows it"
         )
     return store, catalog
+
+
+def _observed(store: ObjectStore) -> bool:
+    """Whether the inventory's tables have anything: they need nobody to publish them."""
+    try:
+        return any(True for name in ("observations", "ip_ranges") for _ in store.list(contract(name).location))
+    except StoreError:
+        return False  # no bucket of that name
 
 
 def saved_view(name: str) -> str:

@@ -37,7 +37,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from flowlake.flows.whois import BadAddress, whois
+    from flowlake.flows.whois import BadAddress, MissingInventory, whois
     from flowlake.lake.hours import from_text
     from flowlake.lake.store import StoreError, open_store
 
@@ -50,6 +50,9 @@ def run(options: argparse.Namespace) -> int:
         found = whois(open_store(options.lake), options.address, at, now, options.vpc)
     except BadAddress as error:
         raise CommandFailed(str(error), 2) from error
+    except MissingInventory as error:
+        why = "the inventory Lambda or flowlake collect writes it"
+        raise CommandFailed(f"{options.lake} has no inventory for it: {error} ({why})") from error
     except StoreError as error:
         raise CommandFailed(str(error)) from error
     rows = [held.as_row(round(at.timestamp() * 1000)) for held in found]

@@ -164,7 +164,6 @@ def _end_with_instances(timelines: Timelines) -> None:
         if goes_too and max(line.sights, default=0) <= instance.ended_at <= line.ended_at:
             if len(line.states) > 1 and line.states[-1].valid_from == instance.ended_at:
                 line.states.pop()  # it was let go by the same end, and did not outlive it
-                line.states[-1].valid_to = OPEN
             line.end(instance.ended_at, "event")
 
 

@@ -12,6 +12,7 @@ them. Tags, groups and attachments hold from the sight that says them; an attach
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -93,11 +94,12 @@ def millis(text: str) -> int:
 
 class Sight(NamedTuple):
     """One observation of an entity: when, by what, in which state, and what it says. In the order in which sights of a
-    moment count.
+    moment count; version is the number of a tag change, which tells those of one second apart (0: not told).
     """
 
     at: int
     order: int
+    version: int
     source_id: str
     source_name: str
     source: str
@@ -156,11 +158,11 @@ class Timeline:
 
         by: event, or absence (the end was at some time before).
         """
-        if self.states and self.states[-1].valid_to >= min(at, self.ended_at):
+        if self.states:
             state = self.states[-1]
             state.valid_to, state.to_source = max(at, state.valid_from), by
             if by == "event":
-                state.last_seen = max(state.last_seen, at)
+                state.last_seen = at
         self.ended_at, self.ended_by = at, by
 
     def begin(self, at: int, by: str, known: Row) -> None:
@@ -232,6 +234,7 @@ def gather(rows: Iterable[Row], until: int = OPEN) -> Gathered:
             Sight(
                 at,
                 _ORDER[state],
+                _version(row) if kind == "tags" and "detail" in row else 0,
                 source_id,
                 shared(name),
                 shared(row["source"]),
@@ -242,6 +245,12 @@ def gather(rows: Iterable[Row], until: int = OPEN) -> Gathered:
     for sweeps in gathered.sweeps.values():
         sweeps.sort()
     return gathered
+
+
+def _version(row: Row) -> int:
+    """Which change of the resource's tags an event tells of."""
+    detail = row["detail"]
+    return int((json.loads(detail) if isinstance(detail, str) else detail).get("version") or 0)
 
 
 def timelines_of(gathered: Gathered) -> Timelines:
@@ -259,7 +268,7 @@ def timelines_of(gathered: Gathered) -> Timelines:
     return timelines
 
 
-_IN_ORDER = itemgetter(0, 1, 2, 3)
+_IN_ORDER = itemgetter(0, 1, 2, 3, 4)
 """By time; source id and name only make the order the same each time."""
 
 
@@ -351,7 +360,7 @@ def _is_answer(sight: Sight) -> bool:
 
 def _tells_the_end(sight: Sight) -> bool:
     """Whether the sight is of the event that ended the entity; an answer that missed it came some time after."""
-    return sight.source == EVENT and not _is_answer(sight)
+    return not _is_answer(sight)
 
 
 # --- one entity ------------------------------------------------------------------------------------------------------
@@ -359,7 +368,8 @@ def _tells_the_end(sight: Sight) -> bool:
 
 def _timeline(kind: str, entity_id: str, seen: list[Sight], sweeps: Sequence[Sweep]) -> Timeline:
     line = Timeline(kind, entity_id, first_seen=next(s.at for s in seen if s.state != RELEASED))
-    interface = kind == "interface"
+    born = line.first_seen
+    interface, named = kind == "interface", entity_id.startswith("arn:")
     lifelong = _lifelong(seen) if interface else {}
     missed: list[int] = []
     known: Row = {}
@@ -377,10 +387,14 @@ def _timeline(kind: str, entity_id: str, seen: list[Sight], sweeps: Sequence[Swe
                 # Of an answer and an event of one moment the event counts: it tells the end itself.
                 line.end(at, "event" if _tells_the_end(sight) else "absence")
             continue
+        if named and line.ended_at == OPEN:
+            lacked = _lacked(line, born, seen, sweeps, before=at)
+            if lacked is not None:
+                line.end(lacked, "absence")  # its name was used again
         if line.ended_at != OPEN:
             if interface:
                 continue  # ids of interfaces are never reused: a sight after the deletion is a late answer
-            line.ended_at, line.ended_by, known, whole = OPEN, None, {}, None
+            line.ended_at, line.ended_by, known, whole, born = OPEN, None, {}, None, at
         if state == RELEASED:
             if said["of"] in (known.get("attachment_id"), known.get("instance_id")):
                 known = _released(known, said["of"])
@@ -407,7 +421,7 @@ def _timeline(kind: str, entity_id: str, seen: list[Sight], sweeps: Sequence[Swe
             line.states[-1].last_seen = at
         else:
             line.begin(at, "event" if sight.source == EVENT else "sweep", known)
-    _absences(line, seen, sweeps, missed)
+    _absences(line, born, seen, sweeps, missed)
     if interface and line.states:
         _begin_with_creation(line, lifelong)
     return line
@@ -449,7 +463,9 @@ def _merged(known: Row, said: Row, lifelong: Row, state: str) -> Row:
         for name, slash in (("addresses", False), ("prefixes", True)):
             held = list(known.get(name, ()))
             held += [a for a in added if ("/" in a) == slash and a not in held]
-            merged[name] = [a for a in held if a not in removed]
+            left = [a for a in held if a not in removed]
+            if left or name in known:
+                merged[name] = left
     for name in _CHANGES:
         merged.pop(name, None)
     return merged
@@ -475,7 +491,7 @@ def _list(line: Timeline, sight: Sight) -> None:
     said, source = sight.said, "event" if sight.source == EVENT else "sweep"
     if sight.state == PRESENT:
         addresses = (*said.get("addresses", ()), *said.get("prefixes", ()))
-        if len(addresses) > 1 or line.listings or (addresses and addresses[0] != said.get("primary")):
+        if len(addresses) > 1 or line.listings:
             line.listings.append(Listing(sight.at, ALL, addresses, source))
     elif sight.state == PARTIAL:
         for how, name in (
@@ -488,24 +504,30 @@ def _list(line: Timeline, sight: Sight) -> None:
                 line.listings.append(Listing(sight.at, how, tuple(said[name]), source))
 
 
-def _absences(line: Timeline, seen: list[Sight], sweeps: Sequence[Sweep], missed: list[int]) -> None:
-    """Ends what a complete sweep, or an answer that asked for it, did not find: if it was first seen before that began
-    and not seen since.
-    """
+def _absences(line: Timeline, born: int, seen: list[Sight], sweeps: Sequence[Sweep], missed: list[int]) -> None:
+    """Ends what a complete sweep, or an answer that asked for it, did not find, if it was not seen since."""
     if line.ended_at != OPEN or not line.sights:
         return
     last = line.sights[-1]
-    ends = [at for at in missed if at >= last]
-    for sweep in sweeps:
-        if (
-            last <= sweep.finished_at
-            and line.first_seen < sweep.started_at
-            and all(s.source_id != sweep.sweep_id for s in seen)
-        ):
-            ends.append(sweep.finished_at)  # it was listed at some time until then
-            break
+    lacked = _lacked(line, born, seen, sweeps)
+    ends = [at for at in (*missed, lacked) if at is not None and at >= last]
     if ends:
         line.end(min(ends), "absence")
+
+
+def _lacked(line: Timeline, born: int, seen: list[Sight], sweeps: Sequence[Sweep], before: int = OPEN) -> int | None:
+    """The end of the first complete sweep after the last sight, and before a moment, that did not list what was first
+    seen (born) before it began: it was listed at some time until then.
+    """
+    for sweep in sweeps:
+        if (
+            line.sights
+            and line.sights[-1] <= sweep.finished_at < before
+            and born < sweep.started_at
+            and all(s.source_id != sweep.sweep_id for s in seen)
+        ):
+            return sweep.finished_at
+    return None
 
 
 def _begin_with_creation(line: Timeline, lifelong: Row) -> None:

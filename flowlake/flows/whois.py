@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 from flowlake.flows.book import Book, Claim, InterfaceState, build
@@ -16,6 +17,10 @@ from flowlake.lake.store import ObjectStore
 
 class BadAddress(ValueError):
     """The text is no address."""
+
+
+class MissingInventory(LookupError):
+    """Nothing was observed around the moment: that nobody is known proves nothing then."""
 
 
 @dataclass(frozen=True)
@@ -81,14 +86,22 @@ def _answer(held: Held, at: int | None) -> str | None:
 
 
 def whois(store: ObjectStore, address: str, at: datetime, now: datetime, vpc_id: str | None = None) -> list[Held]:
-    """All stretches around the moment's hour in which the address was held, oldest first. Raises BadAddress."""
+    """All stretches around the moment's hour in which the address was held, oldest first.
+
+    Raises BadAddress, MissingInventory.
+    """
     try:
         asked = ipaddress.ip_address(address)
     except ValueError as error:
         raise BadAddress(f"'{address}' is no IPv4 or IPv6 address") from error
     hour = Hour.holding(at.timestamp())
     _, rows = observations(store, hour, now)
-    return sorted(_stretches(build(rows, hour.starts), asked, vpc_id), key=lambda h: (h.claim.vpc_id, h.since))
+    first = next(rows, None)
+    if first is None:
+        raise MissingInventory(f"nothing was observed around {at:%Y-%m-%d %H:%M} UTC")
+    return sorted(
+        _stretches(build(chain([first], rows), hour.starts), asked, vpc_id), key=lambda h: (h.claim.vpc_id, h.since)
+    )
 
 
 def _stretches(book: Book, asked: Any, vpc_id: str | None) -> list[Held]:

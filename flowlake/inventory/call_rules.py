@@ -19,6 +19,7 @@ from flowlake.inventory.calls import (
     Say,
     Want,
     all_of,
+    anywhere,
     arns,
     asked,
     is_id,
@@ -355,6 +356,7 @@ TABLE: tuple[tuple[str, str, Rule], ...] = (
     ),
     ("ec2", "DetachNetworkInterface", Rule(gone=asked("attachment", "attachmentId"))),
     ("ec2", "ModifyNetworkInterfaceAttribute", Rule(says=_interface_modified)),
+    ("ec2", "ResetNetworkInterfaceAttribute", Rule(fetch=(asked("interface", "networkInterfaceId"),))),
     (
         "ec2",
         "AssignPrivateIpAddresses AssignIpv6Addresses",
@@ -369,8 +371,8 @@ TABLE: tuple[tuple[str, str, Rule], ...] = (
             fetch_else=_interfaces_of,
         ),
     ),
-    # Only the association is named, and it is gone: all addresses are listed (one call).
-    ("ec2", "DisassociateAddress", Rule(fetch=(all_of("elastic_ip"),))),
+    # Only the association (or the public address) is named: all addresses are listed (one call).
+    ("ec2", "DisassociateAddress AcceptAddressTransfer", Rule(fetch=(all_of("elastic_ip"),))),
     ("ec2", "AllocateAddress", Rule(fetch=(told("elastic_ip", "allocationId"),))),
     ("ec2", "ReleaseAddress", Rule(gone=asked("elastic_ip", "allocationId"))),
     # Instances:
@@ -386,7 +388,7 @@ TABLE: tuple[tuple[str, str, Rule], ...] = (
     ("ec2", "DeleteSubnet", Rule(gone=asked("subnet", "subnetId"))),
     (
         "ec2",
-        "AssociateSubnetCidrBlock DisassociateSubnetCidrBlock",
+        "AssociateSubnetCidrBlock DisassociateSubnetCidrBlock ModifySubnetAttribute",
         Rule(fetch=(told("subnet", "subnetId"),)),
     ),
     ("ec2", "CreateVpc", Rule(says=_entity("vpc", "vpc", "Vpc"), fetch=(all_of("route_table"),))),
@@ -399,11 +401,16 @@ TABLE: tuple[tuple[str, str, Rule], ...] = (
         ),
     ),
     ("ec2", "DeleteVpc", Rule(gone=asked("vpc", "vpcId"))),
-    ("ec2", "AssociateVpcCidrBlock DisassociateVpcCidrBlock", Rule(fetch=(told("vpc", "vpcId"),))),
+    (
+        "ec2",
+        "AssociateVpcCidrBlock DisassociateVpcCidrBlock ModifyVpcAttribute ModifyVpcTenancy",
+        Rule(fetch=(told("vpc", "vpcId"),)),
+    ),
     (
         "ec2",
         "CreateRouteTable CreateRoute ReplaceRoute DeleteRoute AssociateRouteTable "
-        "EnableVgwRoutePropagation DisableVgwRoutePropagation",
+        "EnableVgwRoutePropagation DisableVgwRoutePropagation "
+        "EnableRouteServerPropagation DisableRouteServerPropagation",
         Rule(fetch=(_ROUTES,)),
     ),
     # The table that loses the association is not named.
@@ -428,14 +435,17 @@ TABLE: tuple[tuple[str, str, Rule], ...] = (
         "AssignPrivateNatGatewayAddress UnassignPrivateNatGatewayAddress",
         Rule(fetch=(told("nat_gateway", "natGatewayId"),)),
     ),
+    # A gateway endpoint is a route in each of its tables, which only its deletion does not name.
     (
         "ec2",
-        "CreateVpcEndpoint ModifyVpcEndpoint DeleteVpcEndpoints",
-        Rule(fetch=(told("vpc_endpoint", "vpcEndpointId"),)),
+        "CreateVpcEndpoint ModifyVpcEndpoint",
+        Rule(fetch=(told("vpc_endpoint", "vpcEndpointId"), anywhere("route_table"))),
     ),
+    ("ec2", "DeleteVpcEndpoints", Rule(fetch=(told("vpc_endpoint", "vpcEndpointId"), all_of("route_table")))),
     (
         "ec2",
-        "CreateVpcPeeringConnection AcceptVpcPeeringConnection RejectVpcPeeringConnection DeleteVpcPeeringConnection",
+        "CreateVpcPeeringConnection AcceptVpcPeeringConnection RejectVpcPeeringConnection DeleteVpcPeeringConnection "
+        "ModifyVpcPeeringConnectionOptions",
         Rule(fetch=(told("peering", "vpcPeeringConnectionId"),)),
     ),
     (
@@ -443,9 +453,18 @@ TABLE: tuple[tuple[str, str, Rule], ...] = (
         "CreateTransitGatewayVpcAttachment AcceptTransitGatewayVpcAttachment RejectTransitGatewayVpcAttachment "
         "ModifyTransitGatewayVpcAttachment DeleteTransitGatewayVpcAttachment "
         "CreateTransitGatewayPeeringAttachment AcceptTransitGatewayPeeringAttachment "
-        "RejectTransitGatewayPeeringAttachment DeleteTransitGatewayPeeringAttachment "
-        "CreateTransitGatewayConnect DeleteTransitGatewayConnect",
+        "RejectTransitGatewayPeeringAttachment ModifyTransitGatewayPeeringAttachment "
+        "DeleteTransitGatewayPeeringAttachment CreateTransitGatewayConnect DeleteTransitGatewayConnect "
+        "AcceptTransitGatewayClientVpnAttachment RejectTransitGatewayClientVpnAttachment "
+        "DeleteTransitGatewayClientVpnAttachment CreateTransitGatewayNetworkFunctionAttachment "
+        "ModifyTransitGatewayNetworkFunctionAttachment DeleteTransitGatewayNetworkFunctionAttachment",
         Rule(fetch=(_TGW_ATTACHMENT,)),
+    ),
+    # A VPN on a transit gateway is an attachment of it, which these calls do not name.
+    (
+        "ec2",
+        "CreateVpnConnection ModifyVpnConnection DeleteVpnConnection",
+        Rule(fetch=(all_of("transit_gateway_attachment"),)),
     ),
     (
         "ec2",
@@ -468,7 +487,9 @@ TABLE: tuple[tuple[str, str, Rule], ...] = (
     (
         "ec2",
         "CreateSecurityGroup AuthorizeSecurityGroupIngress AuthorizeSecurityGroupEgress "
-        "RevokeSecurityGroupIngress RevokeSecurityGroupEgress ModifySecurityGroupRules",
+        "RevokeSecurityGroupIngress RevokeSecurityGroupEgress ModifySecurityGroupRules "
+        "UpdateSecurityGroupRuleDescriptionsIngress UpdateSecurityGroupRuleDescriptionsEgress "
+        "AssociateSecurityGroupVpc DisassociateSecurityGroupVpc",
         Rule(fetch=(topmost("security_group", "groupId"),)),
     ),
     ("ec2", "DeleteSecurityGroup", Rule(gone=topmost("security_group", "groupId"))),
@@ -477,9 +498,11 @@ TABLE: tuple[tuple[str, str, Rule], ...] = (
     # Load balancers, of both APIs:
     (
         "elasticloadbalancing",
-        "CreateLoadBalancer SetSubnets SetSecurityGroups SetIpAddressType CreateListener ModifyListener "
-        "DeleteListener CreateRule ModifyRule DeleteRule CreateTargetGroup ModifyTargetGroup RegisterTargets "
-        "DeregisterTargets CreateLoadBalancerListeners DeleteLoadBalancerListeners "
+        "CreateLoadBalancer ModifyLoadBalancerAttributes SetSubnets SetSecurityGroups SetIpAddressType CreateListener "
+        "ModifyListener DeleteListener CreateRule ModifyRule DeleteRule SetRulePriorities CreateTargetGroup "
+        "ModifyTargetGroup ModifyTargetGroupAttributes RegisterTargets DeregisterTargets "
+        "CreateLoadBalancerListeners DeleteLoadBalancerListeners "
+        "EnableAvailabilityZonesForLoadBalancer DisableAvailabilityZonesForLoadBalancer "
         "RegisterInstancesWithLoadBalancer DeregisterInstancesFromLoadBalancer AttachLoadBalancerToSubnets "
         "DetachLoadBalancerFromSubnets ApplySecurityGroupsToLoadBalancer",
         Rule(fetch=(_BALANCERS, _TARGET_GROUPS)),
@@ -490,14 +513,23 @@ TABLE: tuple[tuple[str, str, Rule], ...] = (
     (
         "rds",
         "CreateDBInstance CreateDBInstanceReadReplica RestoreDBInstanceFromDBSnapshot "
-        "RestoreDBInstanceToPointInTime RestoreDBInstanceFromS3 ModifyDBInstance DeleteDBInstance",
+        "RestoreDBInstanceToPointInTime RestoreDBInstanceFromS3 ModifyDBInstance DeleteDBInstance "
+        "StartDBInstance StopDBInstance RebootDBInstance PromoteReadReplica SwitchoverReadReplica",
         Rule(fetch=(_DB,)),
     ),
     (
         "rds",
         "CreateDBCluster RestoreDBClusterFromSnapshot RestoreDBClusterToPointInTime RestoreDBClusterFromS3 "
-        "ModifyDBCluster DeleteDBCluster FailoverDBCluster",
+        "ModifyDBCluster DeleteDBCluster FailoverDBCluster StartDBCluster StopDBCluster RebootDBCluster "
+        "PromoteReadReplicaDBCluster",
         Rule(fetch=(_DB_CLUSTER,)),
+    ),
+    # What these move, rename or put elsewhere they do not name.
+    (
+        "rds",
+        "SwitchoverBlueGreenDeployment DeleteBlueGreenDeployment ModifyDBSubnetGroup FailoverGlobalCluster "
+        "SwitchoverGlobalCluster RemoveFromGlobalCluster",
+        Rule(fetch=(all_of("db_instance"), all_of("db_cluster"))),
     ),
     (
         "rds",
@@ -505,11 +537,16 @@ TABLE: tuple[tuple[str, str, Rule], ...] = (
         Rule(fetch=(_DB_PROXY,)),
     ),
     ("elasticache", "CreateCacheCluster ModifyCacheCluster DeleteCacheCluster", Rule(fetch=(_CACHE,))),
-    # A replication group's members are caches of their own, made after the call.
+    # A replication group's members are caches of their own, made after the call; serverless ones have no such id.
     (
         "elasticache",
         "CreateReplicationGroup ModifyReplicationGroup DeleteReplicationGroup IncreaseReplicaCount "
-        "DecreaseReplicaCount ModifyReplicationGroupShardConfiguration",
+        "DecreaseReplicaCount ModifyReplicationGroupShardConfiguration ModifyCacheSubnetGroup "
+        "CreateServerlessCache ModifyServerlessCache DeleteServerlessCache "
+        "CreateGlobalReplicationGroup ModifyGlobalReplicationGroup DeleteGlobalReplicationGroup "
+        "DisassociateGlobalReplicationGroup FailoverGlobalReplicationGroup "
+        "IncreaseNodeGroupsInGlobalReplicationGroup DecreaseNodeGroupsInGlobalReplicationGroup "
+        "RebalanceSlotsInGlobalReplicationGroup",
         Rule(fetch=(all_of("cache"),)),
     ),
     # Functions and file systems:
@@ -550,14 +587,16 @@ TABLE: tuple[tuple[str, str, Rule], ...] = (
     ),
     (
         "redshift",
-        "CreateCluster ModifyCluster DeleteCluster RestoreFromClusterSnapshot ResizeCluster",
+        "CreateCluster ModifyCluster DeleteCluster RestoreFromClusterSnapshot ResizeCluster PauseCluster ResumeCluster "
+        "FailoverPrimaryCompute",
         Rule(
             fetch=(("warehouse", lambda call: [value.lower() for value in under(call.request, "clusterIdentifier")]),)
         ),
     ),
     (
         "kafka",
-        "CreateCluster CreateClusterV2 UpdateBrokerCount DeleteCluster",
+        "CreateCluster CreateClusterV2 UpdateBrokerCount UpdateBrokerType UpdateConnectivity UpdateSecurity "
+        "DeleteCluster",
         Rule(fetch=(arns("kafka_cluster", r"^arn:[^:]+:kafka:[^:]*:[^:]*:cluster/"),)),
     ),
     *(

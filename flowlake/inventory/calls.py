@@ -175,6 +175,11 @@ def topmost(kind: str, key: str) -> tuple[str, Find]:
     return kind, find
 
 
+def anywhere(kind: str) -> tuple[str, Find]:
+    """The ids of this kind that the call names under whatever key."""
+    return kind, lambda call: of_kind(kind, cloudtrail.texts([call.response, call.request]))
+
+
 def all_of(kind: str) -> tuple[str, Find]:
     return kind, lambda call: [EVERY]
 

@@ -22,6 +22,8 @@ _AT_ONCE_TASKS = 100
 _AT_ONCE_SERVICES = 10
 _AT_ONCE_DOMAINS = 5
 _FEW_GROUPS = 3
+_SHORT = 25
+"""Entities a page where each takes a call of its own: a page is what a sweep can't stop within."""
 
 
 class Incomplete(Exception):
@@ -121,22 +123,22 @@ LISTINGS: dict[str, tuple[Listing, ...]] = {
         _ec2("describe_transit_gateway_attachments", "TransitGatewayAttachments", 1000),
     ),
     "transit_gateway_route_table": (
-        _ec2("describe_transit_gateway_route_tables", "TransitGatewayRouteTables", 100),
+        _ec2("describe_transit_gateway_route_tables", "TransitGatewayRouteTables", _SHORT),
     ),
     "internet_gateway": (_ec2("describe_internet_gateways", "InternetGateways", 1000),),
     "vpn_gateway": (Listing("ec2", "describe_vpn_gateways", "VpnGateways", None),),
-    "prefix_list": (_ec2("describe_managed_prefix_lists", "PrefixLists", 100),),
+    "prefix_list": (_ec2("describe_managed_prefix_lists", "PrefixLists", _SHORT),),
     "security_group": (_ec2("describe_security_groups", "SecurityGroups", 1000),),
     "flow_log": (_ec2("describe_flow_logs", "FlowLogs", 1000),),
     "elastic_ip": (Listing("ec2", "describe_addresses", "Addresses", None),),
     "load_balancer": (
-        _marked("elbv2", "describe_load_balancers", "LoadBalancers", "PageSize", 100, "NextMarker"),
+        _marked("elbv2", "describe_load_balancers", "LoadBalancers", "PageSize", _SHORT, "NextMarker"),
         _marked("elb", "describe_load_balancers", "LoadBalancerDescriptions", "PageSize", 400, "NextMarker"),
     ),
-    "target_group": (_marked("elbv2", "describe_target_groups", "TargetGroups", "PageSize", 100, "NextMarker"),),
+    "target_group": (_marked("elbv2", "describe_target_groups", "TargetGroups", "PageSize", _SHORT, "NextMarker"),),
     "db_instance": (_marked("rds", "describe_db_instances", "DBInstances", "MaxRecords", 100),),
     "db_cluster": (_marked("rds", "describe_db_clusters", "DBClusters", "MaxRecords", 100),),
-    "db_proxy": (_marked("rds", "describe_db_proxies", "DBProxies", "MaxRecords", 100),),
+    "db_proxy": (_marked("rds", "describe_db_proxies", "DBProxies", "MaxRecords", _SHORT),),
     "cache": (
         Listing(
             "elasticache",
@@ -156,14 +158,16 @@ LISTINGS: dict[str, tuple[Listing, ...]] = {
             "list_clusters",
             "clusters",
             _CAMEL,
-            {"maxResults": 100},
+            {"maxResults": _SHORT},
             lambda names: ({"name": name} for name in names),
         ),
     ),
-    "file_system": (_marked("efs", "describe_file_systems", "FileSystems", "MaxItems", 100, "NextMarker"),),
+    "file_system": (_marked("efs", "describe_file_systems", "FileSystems", "MaxItems", _SHORT, "NextMarker"),),
     "search_domain": (Listing("opensearch", "list_domain_names", "DomainNames", None),),
     "warehouse": (_marked("redshift", "describe_clusters", "Clusters", "MaxRecords", 100),),
-    "kafka_cluster": (Listing("kafka", "list_clusters_v2", "ClusterInfoList", arguments={"MaxResults": 100}),),
+    "kafka_cluster": (
+        Listing("kafka", "list_clusters_v2", "ClusterInfoList", arguments={"MaxResults": _SHORT}),
+    ),
     "shared_subnet": (
         Listing(
             "ram",

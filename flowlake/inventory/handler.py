@@ -1,8 +1,9 @@
-"""The Lambdas: one zip, three entries. Effects at their edge: environment, clock, clients, queue.
+"""The two Lambdas of one zip. Effects at their edge: environment, clock, clients, queue.
 
     handler.events   EventBridge events, through a queue in batches (ReportBatchItemFailures) or directly
-    handler.plan     on a schedule: one message for each account and region into the sweeps' queue
-    handler.sweep    such a message: sweeps, and sends itself a continuation before its time is up
+    handler.sweep    on a schedule it plans: one message for each account and region into its own queue;
+                     by such a message it sweeps, and sends itself a continuation before its time is up
+    handler.plan     the planning alone, for those who want it in a Lambda of its own
 
 Events and sweeps are Lambdas of their own, so that a sweep never keeps events waiting. settings.py lists the
 environment variables.
@@ -170,7 +171,9 @@ def _planned(settings: Settings, accounts: Accounts, context: Any) -> Iterator[t
 
 
 def sweep(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Messages of the sweeps' queue, each a task. Answers which must come again."""
+    """Messages of the sweeps' queue, each a task: answers which must come again. Whatever else (a schedule) plans."""
+    if "Records" not in event:
+        return plan(event, context)
     return _partial(event, lambda record: _sweep_one(Task.from_json(record.body), context), context)
 
 

@@ -212,26 +212,30 @@ class _Run:
 
     def _list(self, kind: str) -> bool:
         """Lists one kind. False: the time was up before its end."""
-        from botocore.exceptions import BotoCoreError, ClientError
-        from botocore.parsers import ResponseParserError
+        from botocore.exceptions import ClientError
 
         if self.task.kind_started_at is None:
             self.task = replace(self.task, kind_started_at=as_text(self.clock()))
-        try:
-            for page in describe(kind, self.aws, self.task.token):
-                self._take(kind, page)
-                if self._out_of_time():
-                    return self._pause(kind, page.next)
-        except ClientError as error:
-            code = str(error.response.get("Error", {}).get("Code"))
-            if self.task.token and any(part in code for part in _STALE_TOKENS):
-                return self._restart(kind, error)
-            self._fail(kind, error)
-        except (BotoCoreError, ResponseParserError, Incomplete) as error:
-            self._fail(kind, error)
-        else:
-            self._finish(kind)
-        return True
+        pages = describe(kind, self.aws, self.task.token)
+        while True:
+            try:
+                page = next(pages, None)
+            except ClientError as error:
+                code = str(error.response.get("Error", {}).get("Code"))
+                if self.task.token and any(part in code for part in _STALE_TOKENS):
+                    return self._restart(kind, error)
+                self._fail(kind, error)
+                return True
+            except Exception as error:
+                # An answer may be anything: whatever it breaks, it breaks its own kind, by name.
+                self._fail(kind, error)
+                return True
+            if page is None:
+                self._finish(kind)
+                return True
+            self._take(kind, page)
+            if self._out_of_time():
+                return self._pause(kind, page.next)
 
     def _take(self, kind: str, page: Page) -> None:
         answered = self.clock()

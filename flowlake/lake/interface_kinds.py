@@ -70,6 +70,7 @@ class Rule:
     texts: tuple[tuple[str, re.Pattern[str]], ...]
     interface_types: frozenset[str] | None
     instance: bool | None
+    own_instance: bool
     requester_managed: tuple[bool | None, ...] | None
     tags: tuple[tuple[str, re.Pattern[str]], ...]
     name: Template | None
@@ -80,7 +81,7 @@ class Rule:
 
 
 _SAID = {"rule", "type", "when", "name", "arns", "shared", "listens_on", "because"}
-_CONDITIONS = {*_TEXTS, "interface_type", "instance", "requester_managed", "tags"}
+_CONDITIONS = {*_TEXTS, "interface_type", "instance", "own_instance", "requester_managed", "tags"}
 
 
 def compile_rule(entry: Mapping[str, Any]) -> Rule:
@@ -105,6 +106,7 @@ def compile_rule(entry: Mapping[str, Any]) -> Rule:
         texts=texts,
         interface_types=None if types is None else frozenset(types),
         instance=when.get("instance"),
+        own_instance=bool(when.get("own_instance", False)),
         requester_managed=None if managed is None else tuple(managed),
         tags=tags,
         name=Template.of(entry["name"]) if entry.get("name") else None,
@@ -158,7 +160,11 @@ def classify(
     region: str | None = None,
     requester_managed: bool | None = None,
 ) -> InterfaceKind:
-    """What this interface is. account_id is its owner's; None (or "") anywhere says that the source did not tell."""
+    """What this interface is. account_id is its owner's; None (or "") anywhere says that the source did not tell.
+
+    Only an instance_id of "" is more than that: EC2 told that it is attached to no instance of the account's own.
+    """
+    elsewhere = instance_id == "" and (instance_owner_id or "") not in ("", account_id)
     telling: tuple[tuple[str, str], ...] = ()
     if tags:
         keys, prefixes = _tag_keys()
@@ -173,6 +179,7 @@ def classify(
         account_id or "",
         region or "",
         requester_managed,
+        elsewhere,
     )
 
 
@@ -187,12 +194,15 @@ def _classify(
     account_id: str,
     region: str,
     requester_managed: bool | None,
+    elsewhere: bool,
 ) -> InterfaceKind:
     texts = {"description": description, "requester_id": requester_id, "instance_owner_id": instance_owner_id}
     for rule in _rules_for(description[:1], bool(instance_id), bool(tags)):
         if rule.interface_types is not None and interface_type not in rule.interface_types:
             continue
         if rule.requester_managed is not None and requester_managed not in rule.requester_managed:
+            continue
+        if rule.own_instance and elsewhere:
             continue
         groups = _groups(rule, texts, dict(tags))
         if groups is not None:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flowlake.lake.interface_kinds import UNCLASSIFIED, InterfaceKind, classify
-from flowlake.lake.observations import ABSENT, COMPLETE, NOTHING, Row
+from flowlake.lake.observations import ABSENT, COMPLETE, Row
 
 _DATABASES = ("db_instance", "db_cluster", "db_proxy")
 _TYPES = {"db_instance": "rds:instance", "db_cluster": "rds:cluster", "db_proxy": "rds:proxy"}
@@ -192,7 +192,7 @@ def resolve(interface: Row, entities: Entities) -> Resolved:
         interface.get("interface_type"),
         interface.get("requester_id"),
         interface.get("instance_owner_id"),
-        interface.get("instance_id") or NOTHING,
+        interface.get("instance_id"),
         interface.get("tags"),
         interface.get("account_id"),
         interface.get("region"),

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import botocore.client
 import pytest
 
 from flowlake.cli import main
 from flowlake.flows.observed import sweeps_around
 from flowlake.inventory import accounts
 from flowlake.inventory.describe import KINDS
+from flowlake.inventory.permissions import permissions
 from flowlake.lake.hours import Hour
 from flowlake.lake.observations import Row, from_lines
 from flowlake.lake.resolve import Entities, resolve
@@ -217,13 +219,69 @@ def test_all_accounts_of_the_organisation(aws: str, tmp_path: Path, capsys: pyte
     assert (shop["name"], json.loads(shop["detail"])["organizational_units"]) == ("shop", ["prod"])
 
 
-def test_address_ranges_from_a_file(aws: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def ranges_file(folder: Path) -> Path:
     entry = {"ip_prefix": "3.0.0.0/8", "service": "EC2", "region": "GLOBAL", "network_border_group": "GLOBAL"}
     document = {"syncToken": "1", "createDate": "2026-01-01-00-00-00", "prefixes": [entry], "ipv6_prefixes": []}
-    file = tmp_path / "ranges.json"
+    file = folder / "ranges.json"
     file.write_text(json.dumps(document))
+    return file
+
+
+def test_address_ranges_from_a_file(aws: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = ranges_file(tmp_path)
     code, said = collect(tmp_path / "lake", capsys, "--kinds", "vpc", "--ip-ranges", str(file))
     assert (code, said["ip_ranges"]) == (0, {"began": 1, "ended": 0, "holding": 1, "is_newer": True})
+
+
+def many(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
+def test_the_policy_allows_every_call_that_a_run_makes(
+    estate: dict[str, str],
+    bucket: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Recorded below boto3, of a whole run into S3. That the policy allows nothing more is test_describe.py's part: an
+    account in which every call has something to answer is more than moto plays.
+    """
+    made: set[str] = set()
+    make = botocore.client.BaseClient._make_api_call
+
+    def recorded(client: Any, operation: str, arguments: dict[str, Any]) -> Any:
+        made.add(f"{client.meta.service_model.service_name}:{operation}")
+        return make(client, operation, arguments)
+
+    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", recorded)
+    command = ["collect", "--lake", f"s3://{bucket}/lake", "--kinds", PLAYED, "--ip-ranges", str(ranges_file(tmp_path))]
+    assert main([*command, "--no-dns", "--region", "us-east-1"]) == 0
+    capsys.readouterr()
+    assert main([*command, "--print-policy", "--region", "us-east-1"]) == 0
+    statements = json.loads(capsys.readouterr().out)["Statement"]
+    actions = {entry.api: entry.action for entry in permissions()}
+    asked = {actions[api] for api in made if api in actions}
+    # Whose credentials these are everybody may ask.
+    assert made - actions.keys() == {"sts:GetCallerIdentity", "s3:GetObject", "s3:PutObject"}
+    assert len(asked) > 30
+    assert asked <= set(statements[0]["Action"])
+    writes = {
+        (action, resource)
+        for statement in statements[1:]
+        for action in many(statement["Action"])
+        for resource in many(statement["Resource"])
+    }
+    lake = f"arn:aws:s3:::{bucket}/lake/inventory"
+    assert writes == {
+        ("s3:PutObject", f"{lake}/observations/*"),
+        ("s3:PutObject", f"{lake}/sweeps/*"),
+        ("s3:GetObject", f"{lake}/ip_ranges/*"),
+        ("s3:PutObject", f"{lake}/ip_ranges/*"),
+        ("s3:ListBucket", f"arn:aws:s3:::{bucket}"),
+    }
+    keys = [entry["Key"] for entry in boto3.client("s3").list_objects_v2(Bucket=bucket)["Contents"]]
+    assert {key.split("/")[2] for key in keys} == {"observations", "sweeps", "ip_ranges"}
 
 
 def test_the_policy_is_printed_without_credentials(

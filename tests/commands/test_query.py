@@ -411,3 +411,28 @@ def test_long_answers_are_cut_and_say_so() -> None:
     assert told[2] == " 0  " + "x" * 39 + "…"
     assert len(told) == 103
     assert as_table(pa.table({"n": pa.array([], pa.int64())})).splitlines()[-1] == "(no rows)"
+
+
+def test_what_was_collected_is_asked_before_anything_is_published(tmp_path: Path) -> None:
+    """As after `flowlake collect`: the tables that are only appended to are there, the others are empty."""
+    row = observation(
+        observed_at="2026-01-01 10:00:00.000",
+        recorded_at="2026-01-01 10:00:00.000",
+        source="sweep",
+        source_name="DescribeVpcs",
+        source_id="s1",
+        state="present",
+        kind="vpc",
+        account_id="111111111111",
+        region="eu-west-1",
+        entity_id="vpc-1",
+        cidr_blocks=["10.0.0.0/16"],
+        tags={"team": "net"},
+    )
+    folder = places.observations("sweeps", Hour.parse("2026-01-01T10"))
+    open_store(tmp_path).put(f"{folder}one.json.gz", to_lines([row]))
+    sql = "select entity_id, element_at(tags, 'team') as team, origin, dt, hour from observations"
+    assert ask(str(tmp_path), sql).to_pylist() == [
+        {"entity_id": "vpc-1", "team": "net", "origin": "sweeps", "dt": "2026-01-01", "hour": "10"}
+    ]
+    assert ask(str(tmp_path), "select count(*) as n from conversations").to_pylist() == [{"n": 0}]

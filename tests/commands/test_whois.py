@@ -109,3 +109,8 @@ def test_names_are_shown_escaped(lake: Path, capsys: pytest.CaptureFixture[str])
 def test_what_makes_no_sense_is_said(lake: Path, capsys: pytest.CaptureFixture[str], wrong: list[str]) -> None:
     assert main(["whois", *wrong, "--lake", str(lake)]) == 2
     assert "flowlake whois:" in capsys.readouterr().err
+
+
+def test_a_lake_without_inventory_is_no_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["whois", "10.0.0.1", "--lake", str(tmp_path)]) == 1
+    assert "no inventory" in capsys.readouterr().err

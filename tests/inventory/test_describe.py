@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import boto3
 import pytest
 
-from flowlake.inventory.aws import GLOBAL, Aws
+from flowlake.inventory.aws import GLOBAL, Aws, config
 from flowlake.inventory.describe import KINDS, LISTINGS, ORGANISATION_KINDS, WALKS, Incomplete, Page, describe
 from flowlake.inventory.permissions import permissions, policy
 from flowlake.inventory.rows import ROWS
@@ -265,6 +266,35 @@ def test_pages_are_as_large_as_the_apis_allow_and_no_larger() -> None:
         if listing.tokens:
             assert listing.tokens[0] in model.input_shape.members, listing.operation
             assert listing.tokens[1] in model.output_shape.members, listing.operation
+
+
+def test_no_answer_in_pages_is_taken_for_a_whole() -> None:
+    """Every call whose answer may name a further page is a listing that follows its tokens, or has a paginator."""
+    session = boto3.session.Session(region_name=REGION, aws_access_key_id="x", aws_secret_access_key="x")
+    listed = {(listing.service, listing.operation): listing for listings in LISTINGS.values() for listing in listings}
+    for entry in permissions():
+        service, api = entry.api.split(":")
+        client = session.client(service)
+        operation = {name: method for method, name in client.meta.method_to_api_mapping.items()}[api]
+        answer = client.meta.service_model.operation_model(api).output_shape.members
+        in_pages = [name for name in answer if re.search("token|marker", name, re.IGNORECASE)]
+        follows = (
+            listed[service, operation].tokens if (service, operation) in listed else client.can_paginate(operation)
+        )
+        assert bool(follows) == bool(in_pages), entry.api
+
+
+def test_kinds_that_take_a_call_for_each_entity_have_short_pages() -> None:
+    """A sweep can only pause between pages: a page of these is some dozen calls."""
+    one_by_one = {"load_balancer", "target_group", "prefix_list", "transit_gateway_route_table", "db_proxy",
+                  "file_system", "kafka_cluster", "eks_cluster"}  # fmt: skip
+    for kind in one_by_one:
+        sizes = [value for value in LISTINGS[kind][0].arguments.values() if type(value) is int]
+        assert sizes == [25], kind
+
+
+def test_clients_slow_down_as_aws_throttles() -> None:
+    assert config().retries == {"mode": "adaptive", "max_attempts": 10}
 
 
 # Answers that lead describe.py into each of its calls.

@@ -165,6 +165,12 @@ def test_the_plan_is_one_message_for_each_account_and_region(aws):
     ]
 
 
+def test_the_sweeping_lambda_plans_when_a_schedule_wakes_it(aws):
+    woken = {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}
+    assert handler.sweep(woken, context()) == {"tasks": 2}
+    assert len(sent(aws)) == 2
+
+
 def test_the_plan_of_an_organisation_has_all_its_active_accounts(aws, monkeypatch):
     organizations = aws.session.client("organizations")
     organizations.create_organization(FeatureSet="ALL")

@@ -125,6 +125,20 @@ def test_one_kinds_failure_stops_no_other_and_is_named() -> None:
     assert marker["failures"][0]["kind"] == "interface"
 
 
+def test_an_answer_that_breaks_its_kind_breaks_it_alone() -> None:
+    """Here an answer whose items are no items at all; a store that fails is no kind's failure and stops the sweep."""
+    broken = {**BOTH, ("ec2", "describe_network_interfaces"): {"NetworkInterfaces": 3}}
+    result, written = swept(broken)
+    assert [(failure.kind, failure.error) for failure in result.failures] == [("interface", "TypeError")]
+    assert (result.complete, written.of("interface", "complete")) == (("vpc",), [])
+
+    def full(key: str, data: bytes) -> None:
+        raise OSError("no space is left")
+
+    with pytest.raises(OSError, match="no space"):
+        sweep(new_task(ACCOUNT, REGION, NOON, ("vpc",)), Aws(StubSession(BOTH), ACCOUNT, REGION), full, Ticking())
+
+
 def test_an_item_that_can_not_be_read_takes_the_kinds_completeness() -> None:
     cut = {**BOTH, ("ec2", "describe_network_interfaces"): {"NetworkInterfaces": [*interfaces(0, 1), {"TagSet": []}]}}
     result, written = swept(cut)

@@ -449,6 +449,198 @@ EXAMPLES: list[tuple[str, dict[str, Any], str, str | None, tuple[str, ...]]] = [
         (),
     ),
     ("network-interface-old", {"requester_id": "AIDAIYEUEZZQWE5TZHHAE"}, "ec2:network_interface", None, ()),
+    # The tags of services, as AWS's own managed policies ask for them:
+    (
+        "fsx-tag",
+        {"tags": {"AmazonFSx.FileSystemId": "fs-0a1"}},
+        "fsx",
+        "fs-0a1",
+        (f"arn:aws:fsx:{REGION}:{ACCOUNT}:file-system/fs-0a1",),
+    ),
+    (
+        "instance-connect-endpoint-tag",
+        {"tags": {"InstanceConnectEndpointId": "eice-0a1"}},
+        "ec2:instance_connect_endpoint",
+        "eice-0a1",
+        (f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance-connect-endpoint/eice-0a1",),
+    ),
+    (
+        "sagemaker-notebook-tag",
+        {"tags": {"ManagedByAmazonSageMakerResource": f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:notebook-instance/nb"}},
+        "sagemaker:notebook",
+        "nb",
+        (f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:notebook-instance/nb",),
+    ),
+    (
+        "sagemaker-studio-tag",
+        {"tags": {"ManagedByAmazonSageMakerResource": f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:domain/d-0a1b"}},
+        "sagemaker:studio",
+        "d-0a1b",
+        (f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:domain/d-0a1b",),
+    ),
+    (
+        "eks-node-auto-mode-tag",
+        {**ATTACHED, "tags": {"eks:eks-cluster-name": "prod"}},
+        "eks:node",
+        "i-0abc",
+        (INSTANCE,),
+    ),
+    ("glue-requester", {"requester_id": "AROAX:GlueJobRunnerSession"}, "glue", None, ()),
+    ("opensearch-requester", {"requester_id": "amazon-elasticsearch"}, "opensearch", None, ()),
+    ("msk-connect-words", {"description": "Amazon MSK Connect connector"}, "msk:connect", None, ()),
+    ("elasticache-tag", {"tags": {"AmazonElastiCacheManaged": "true"}}, "elasticache", None, ()),
+    ("memorydb-tag", {"tags": {"AmazonMemoryDBManaged": "true"}}, "memorydb", None, ()),
+    ("msk-connect-tag", {"tags": {"AmazonMSKConnectManaged": "true"}}, "msk:connect", None, ()),
+    ("mwaa-tag", {"tags": {"AmazonMWAAManaged": "true"}}, "mwaa", None, ()),
+    ("sagemaker-tag", {"tags": {"ManagedByAmazonSageMakerResource": "true"}}, "sagemaker", None, ()),
+    ("glue-tag", {"tags": {"aws-glue-service-resource": "true"}}, "glue", None, ()),
+    ("verified-access-tag", {"tags": {"VerifiedAccessManaged": "true"}}, "verified_access", None, ()),
+    ("vpc-lattice-tag", {"tags": {"VpcLatticeManaged": "true"}}, "vpc_lattice", None, ()),
+    ("cloudfront-vpc-origin-tag", {"tags": {"aws.cloudfront.vpcorigin": "true"}}, "cloudfront:vpc_origin", None, ()),
+    ("device-farm-tag", {"tags": {"AWSDeviceFarmManaged": "true"}}, "device_farm", None, ()),
+    ("pcs-tag", {"tags": {"AWSPCSManaged": "true"}}, "pcs", None, ()),
+    ("prometheus-scraper-tag", {"tags": {"AMPAgentlessScraper": "true"}}, "prometheus:scraper", None, ()),
+    ("timestream-tag", {"tags": {"AmazonTimestreamInfluxDBManaged": "true"}}, "timestream:influxdb", None, ()),
+    ("workspaces-web-tag", {"tags": {"WorkSpacesWebManaged": "true"}}, "workspaces:web", None, ()),
+    (
+        "network-monitor-tag",
+        {"tags": {"ManagedByCloudWatchNetworkMonitor": "true"}},
+        "cloudwatch:network_monitor",
+        None,
+        (),
+    ),
+    ("emr-studio-tag", {"tags": {"aws:elasticmapreduce:editor-id": "true"}}, "emr", None, ()),
+    # A service's word anywhere, of an interface that is not told to be a user's own:
+    (
+        "appstream-word",
+        {"description": "Amazon AppStream 2.0 network interface", "requester_managed": True},
+        "appstream",
+        None,
+        (),
+    ),
+    (
+        "codebuild-word",
+        {"description": "CodeBuild managed network interface", "requester_managed": True},
+        "codebuild",
+        None,
+        (),
+    ),
+    (
+        "api-gateway-word",
+        {"description": "VPC link of API Gateway", "requester_managed": True},
+        "api_gateway:vpc_link",
+        None,
+        (),
+    ),
+    ("transfer-word", {"description": "AWS Transfer for SFTP", "requester_managed": True}, "transfer", None, ()),
+    ("mwaa-word", {"description": "Amazon MWAA environment", "requester_managed": True}, "mwaa", None, ()),
+    (
+        "quicksight-word",
+        {"description": "Quicksight VPC connection", "requester_managed": True},
+        "quicksight",
+        None,
+        (),
+    ),
+    ("lightsail-word", {"description": "Amazon Lightsail", "requester_managed": True}, "lightsail", None, ()),
+    (
+        "verified-access-word",
+        {"description": "AWS Verified Access endpoint", "requester_managed": True},
+        "verified_access",
+        None,
+        (),
+    ),
+    ("app-runner-word", {"description": "AWS App Runner", "requester_managed": True}, "app_runner", None, ()),
+    (
+        "kinesis-analytics-word",
+        {"description": "Amazon Kinesis Analytics application", "requester_managed": True},
+        "kinesis_analytics",
+        None,
+        (),
+    ),
+    ("cloudshell-word", {"description": "AWS CloudShell", "requester_managed": True}, "cloudshell", None, ()),
+    (
+        "global-accelerator-word",
+        {"description": "Created by AWS for Global Accelerator", "requester_managed": True},
+        "global_accelerator",
+        None,
+        (),
+    ),
+    (
+        "elasticache-word",
+        {"description": "Amazon ElastiCache sessions-0001-001", "requester_managed": True},
+        "elasticache",
+        None,
+        (),
+    ),
+    ("memorydb-word", {"description": "node of a MemoryDB cluster", "requester_managed": True}, "memorydb", None, ()),
+    (
+        "redshift-word",
+        {"description": "Amazon Redshift Serverless workgroup", "requester_managed": True},
+        "redshift",
+        None,
+        (),
+    ),
+    (
+        "documentdb-word",
+        {"description": "DocumentDB elastic cluster", "requester_managed": True},
+        "documentdb",
+        None,
+        (),
+    ),
+    ("neptune-word", {"description": "Amazon Neptune", "requester_managed": True}, "neptune", None, ()),
+    ("timestream-word", {"description": "Timestream for InfluxDB", "requester_managed": True}, "timestream", None, ()),
+    ("dms-word", {"description": "AWS Database Migration Service", "requester_managed": True}, "dms", None, ()),
+    ("opensearch-word", {"description": "Managed by OpenSearch", "requester_managed": True}, "opensearch", None, ()),
+    (
+        "vpc-lattice-word",
+        {"description": "VPC Lattice resource gateway", "requester_managed": True},
+        "vpc_lattice",
+        None,
+        (),
+    ),
+    (
+        "storage-gateway-word",
+        {"description": "AWS Storage Gateway", "requester_managed": True},
+        "storage_gateway",
+        None,
+        (),
+    ),
+    ("fsx-word", {"description": "Amazon FSx for OpenZFS", "requester_managed": True}, "fsx", None, ()),
+    ("efs-word", {"description": "Elastic File System", "requester_managed": True}, "efs", None, ()),
+    ("workspaces-word", {"description": "Amazon WorkSpaces", "requester_managed": True}, "workspaces", None, ()),
+    (
+        "directory-service-word",
+        {"description": "AWS Directory Service", "requester_managed": True},
+        "directory_service",
+        None,
+        (),
+    ),
+    ("client-vpn-word", {"description": "AWS Client VPN", "requester_managed": True}, "client_vpn", None, ()),
+    (
+        "network-firewall-word",
+        {"description": "AWS Network Firewall", "requester_managed": True},
+        "network_firewall",
+        None,
+        (),
+    ),
+    (
+        "cloud-wan-word",
+        {"description": "Interface of a Core Network attachment", "requester_managed": True},
+        "cloud_wan",
+        None,
+        (),
+    ),
+    ("grafana-word", {"description": "Amazon Managed Grafana", "requester_managed": True}, "grafana", None, ()),
+    (
+        "prometheus-word",
+        {"description": "Amazon Managed Service for Prometheus", "requester_managed": True},
+        "prometheus:scraper",
+        None,
+        (),
+    ),
+    ("cloud9-word", {"description": "AWS Cloud9", "requester_managed": True}, "cloud9", None, ()),
+    ("mq-word", {"description": "broker of Amazon MQ", "requester_managed": True}, "mq", None, ()),
+    ("eks-word", {"description": "interface of Amazon EKS", "requester_managed": True}, "eks:control_plane", None, ()),
 ]
 
 
@@ -492,6 +684,26 @@ def test_what_no_rule_knows_is_unclassified_by_name(said: dict[str, Any]) -> Non
 def test_a_users_text_on_an_attached_interface_decides_nothing(description: str) -> None:
     kind = kind_of(description, **ATTACHED)
     assert (kind.type, kind.arns) == ("ec2:instance", (INSTANCE,))
+
+
+def test_a_services_word_in_a_users_own_text_decides_nothing() -> None:
+    """Made by a user through EC2 itself, attached to nothing: the same words name a kind only where a service may have
+    made the interface.
+    """
+    text = "for the OpenSearch proxy behind API Gateway"
+    own = {"interface_type": "interface", "requester_id": "AIDAX", "requester_managed": False}
+    assert kind_of(text, **own).type == "ec2:network_interface"
+    assert kind_of(text, interface_type="interface", requester_managed=True).type == "api_gateway:vpc_link"
+
+
+def test_what_hangs_on_another_accounts_instance_is_no_instance_of_this_one() -> None:
+    """EC2 tells the instance of whoever owns it. An answer with an attachment in another account's name and without an
+    instance is a service's interface: an instance is believed only where the source may just not tell which.
+    """
+    said = {"interface_type": "interface", "instance_owner_id": "999999999999", "requester_managed": False}
+    assert kind_of(**said, instance_id="").type == UNCLASSIFIED
+    assert kind_of(**said, instance_id=None).type == "ec2:instance"
+    assert kind_of(**{**said, "instance_owner_id": ACCOUNT}, instance_id="").type == "ec2:instance"
 
 
 def test_arns_are_of_the_partition_and_of_the_owner() -> None:
