@@ -31,7 +31,7 @@ Text, gzip, Parquet and the JSON of CloudWatch Logs and Firehose are told apart 
 of the header. Where there is none, name them with --format, as the flow log was made or as
 `aws ec2 describe-flow-logs` prints LogFormat; lines that look exactly like the default format need no --format.
 
-exit codes: 0 read (rejects or not), 2 a file is missing or is no flow log at all.
+exit codes: 0 read (rejects or not), 1 the records could not be written, 2 a file is missing or is no flow log at all.
 """
 
 
