@@ -229,7 +229,7 @@ OCSF = {
     "unmapped.sublocation_type": ("sublocation_type", dash),
 }
 OCSF_DATES = {"start_time_dt": ("start", seconds), "end_time_dt": ("end", seconds), "time_dt": ("start", seconds)}
-OCSF_TIMES = {name: ("start", milliseconds) for name in ("start_time", "time")} | {"end_time": ("end", milliseconds)}
+OCSF_TIMES = dict.fromkeys(("start_time", "time"), ("start", milliseconds)) | {"end_time": ("end", milliseconds)}
 OCSF_1_0 = {**OCSF, **OCSF_TIMES}
 OCSF_1_1 = {**OCSF, **OCSF_DATES, **OCSF_TIMES, "action": ("action", {"Denied": "REJECT"}.__getitem__)}
 PLAIN = {name: (name, lambda value: value) for name in VPC_FIELDS}
