@@ -103,9 +103,9 @@ def _read_object(item: RawObject, store: ObjectStore, summary: Summary, lookup: 
                 torn |= block.torn
                 records, rejects = _with_times(block.records)
                 rejects = pa.concat_tables([block.rejects, rejects]) if rejects.num_rows else block.rejects
-                if records.num_rows:
+                if block.records.num_rows:
                     summary.add(item.source, records, block.fields, block.kind == "transit_gateway")
-                    if _strangers(records, placed, summary, lookup):
+                    if records.num_rows and _strangers(records, placed, summary, lookup):
                         if columns is COLUMNS:
                             _read_facts(item, store, summary, task)
                         elif block.kind == "vpc":

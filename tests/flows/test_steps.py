@@ -112,6 +112,7 @@ def test_records_without_a_start_belong_to_no_hour_and_are_rejects() -> None:
     )
     assert answer.rows == []
     assert answer.coverage["fl-1"]["rejects_by_reason"] == [("no_start", 2)]
+    assert {"start", "end", "action"} <= set(answer.coverage["fl-1"]["format_lacks"])
 
 
 def test_a_record_that_says_no_start_is_a_reject_and_one_that_says_no_end_ends_as_it_begins() -> None:
