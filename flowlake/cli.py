@@ -66,6 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     named = arguments[0] if arguments and arguments[0] in COMMANDS else ""
     options = build_parser(only=named).parse_args(arguments)
+    if sys.stdout is None:  # closed by who called: nobody wants the answer, only the exit code
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     try:
         return int(options.run(options))
     except CommandFailed as failure:

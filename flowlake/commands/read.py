@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +17,11 @@ from flowlake.commands import CommandFailed
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from flowlake.flows.read import Block
+
 ROWS_AT_ONCE = 1 << 16
 COUNTED = ("records", "nodata", "skipdata", "rejects")
+NO_TEXT = frozenset({"not_text", "line_too_long"})
 EPILOG = """\
 Records go to stdout, one JSON object a line: numbers as numbers, account ids as text, null where the log has '-'.
 NODATA and SKIPDATA lines are among them, by their log_status. Lines that could not be read go to stderr as JSON lines
@@ -27,13 +31,13 @@ Text, gzip, Parquet and the JSON of CloudWatch Logs and Firehose are told apart 
 of the header. Where there is none, name them with --format, as the flow log was made or as
 `aws ec2 describe-flow-logs` prints LogFormat; lines that look exactly like the default format need no --format.
 
-exit codes: 0 read (rejects or not), 2 a file is missing or is no flow log at all.
+exit codes: 0 read (rejects or not), 1 the records could not be written, 2 a file is missing or is no flow log at all.
 """
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
-    parser.add_argument("files", nargs="+", metavar="FILE", help="flow log object on this machine; - is stdin")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="flow log object on this machine, or pipe; - is stdin")
     parser.add_argument(
         "--format", metavar="FIELDS", help="fields in order, such as 'version account-id interface-id …'"
     )
@@ -51,33 +55,64 @@ def run(options: argparse.Namespace) -> int:
         if unknown:
             raise CommandFailed(f"no such field: {', '.join(unknown)}", exit_code=2)
     for name in options.files:
-        if name != "-" and not os.path.isfile(name):
-            raise CommandFailed(f"no such file: {name}", exit_code=2)
+        _check_file(name)
     counts: Counter[str] = Counter()
     strangers = sum(not _read(name, options.format, counts) for name in options.files)
-    sys.stdout.flush()
+    _write("", flush=True)
     print(_summary(counts, options.json), file=sys.stderr)
     return 2 if strangers else 0
 
 
+def _check_file(name: str) -> None:
+    """A file, or a pipe; what is neither is said before anything is printed."""
+    if name == "-":
+        if sys.stdin is None:
+            raise CommandFailed("stdin is closed: there is nothing to read", exit_code=2)
+    elif os.path.isdir(name):
+        raise CommandFailed(f"{name} is a folder: name the files in it", exit_code=2)
+    elif not os.path.exists(name):
+        raise CommandFailed(f"no such file: {name}", exit_code=2)
+
+
 def _read(name: str, format: str | None, counts: Counter[str]) -> bool:
     """Prints what is in one file; False where it is no flow log."""
-    from flowlake.flows.read import NotAFlowLog, read_blocks
+    from flowlake.flows.read import NotAFlowLog
 
+    lines = 0
+    reasons: Counter[str] = Counter()
     try:
-        with nullcontext(sys.stdin.buffer) if name == "-" else Path(name).open("rb") as stream:
-            for block in read_blocks(stream, name, format=format):
-                _print_records(block.records, counts)
-                for reject in block.rejects.to_pylist():
-                    _print_reject({"file": name, **reject}, counts)
+        for block in _blocks(name, format):
+            lines += block.lines
+            _print_records(block.records, counts)
+            for reject in block.rejects.to_pylist():
+                reasons[reject["reason"]] += 1
+                _print_reject({"file": name, **reject}, counts)
     except NotAFlowLog as error:
         _print_reject({"file": name, "line": None, "reason": "not_a_flow_log", "text": str(error)}, counts)
         return False
+    # A given format makes any line one that may be read; a file of which none is even text is no flow log all the same.
+    return not lines or sum(reasons[reason] for reason in NO_TEXT) < lines
+
+
+def _blocks(name: str, format: str | None) -> Iterator[Block]:
+    from flowlake.flows.read import read_blocks
+
+    try:
+        with nullcontext(sys.stdin.buffer) if name == "-" else Path(name).open("rb") as stream:
+            yield from read_blocks(stream, name, format=format)
+    except OSError as error:
+        raise CommandFailed(f"can't read {name}: {error.strerror}", exit_code=2) from error
+
+
+def _write(text: str, flush: bool = False) -> None:
+    try:
+        sys.stdout.write(text)
+        if flush:
+            sys.stdout.flush()
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise CommandFailed(f"can't read {name}: {error.strerror}", exit_code=2) from error
-    return True
+        raise CommandFailed(f"can't write the records: {error.strerror}") from error
 
 
 def _print_records(records: pa.Table, counts: Counter[str]) -> None:
@@ -85,7 +120,7 @@ def _print_records(records: pa.Table, counts: Counter[str]) -> None:
         rows = records.slice(start, ROWS_AT_ONCE)
         for status, count in _statuses(rows).items():
             counts[status.lower() if status in ("NODATA", "SKIPDATA") else "records"] += count
-        sys.stdout.write("\n".join(_as_json(rows)) + "\n")
+        _write("\n".join(_as_json(rows)) + "\n")
 
 
 def _statuses(rows: pa.Table) -> dict[str, int]:

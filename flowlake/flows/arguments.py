@@ -9,10 +9,11 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from flowlake.flows.job import Options
 from flowlake.lake.hours import BadHour, Hour, check_window, hours_from
-from flowlake.lake.store import NoSuchObject, open_store
+from flowlake.lake.store import FolderStore, NoSuchObject, StoreError, open_store
 
 # What Glue itself adds to a job's arguments; see "Job parameters used by AWS Glue" in its developer guide.
 GLUE_OWN = frozenset(
@@ -91,8 +92,20 @@ class _Parser(argparse.ArgumentParser):
         raise BadArguments(message)
 
 
+class _Once(argparse.Action):
+    """Stores a value. Twice is an error, where argparse lets the last one win: which of two lakes is meant?"""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        given = vars(namespace).setdefault("_given", set())
+        if self.dest in given:
+            parser.error(f"{option_string} is given twice")
+        given.add(self.dest)
+        setattr(namespace, self.dest, values)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The job's options; the same on the command line and in Glue."""
+    parser.register("action", None, _Once)
     parser.add_argument("--lake", required=True, help="the lake: a folder, or s3://bucket/prefix")
     parser.add_argument("--hour", help="first hour, UTC: 2026-01-01T00 (default: the newest that ended 15 minutes ago)")
     parser.add_argument("--hours", type=int, default=None, help="how many hours from --hour on (default 1)")
@@ -151,6 +164,9 @@ def parse_glue(argv: Sequence[str]) -> tuple[Arguments, dict[str, str]]:
 
 def from_options(options: argparse.Namespace) -> Arguments:
     """Checks what was parsed. Raises BadArguments."""
+    for name in ("lake", "hour", "logs", "format", "known_networks", "database"):
+        if getattr(options, name) is not None and not getattr(options, name).strip():
+            raise BadArguments(f"--{name.replace('_', '-')} is empty")
     try:
         hours: tuple[Hour, ...] = ()
         if options.hour:
@@ -164,6 +180,9 @@ def from_options(options: argparse.Namespace) -> Arguments:
         raise BadArguments(f"--catch-up {options.catch_up}: a number of hours")
     if options.clock_slack_seconds < 0:
         raise BadArguments(f"--clock-slack-seconds {options.clock_slack_seconds}: 0 or more")
+    _check_place("--logs" if options.logs else "--lake", options.logs or options.lake, must_exist=True)
+    _check_place("--lake", options.lake, must_exist=False)
+    _check_format(options.format)
     settings = Options(
         window_seconds=options.window_seconds,
         format=options.format,
@@ -174,6 +193,31 @@ def from_options(options: argparse.Namespace) -> Arguments:
         clock_slack_seconds=options.clock_slack_seconds,
     )
     return Arguments(options.lake, hours, options.catch_up, options.force, settings, options.database)
+
+
+def _check_place(name: str, place: str, must_exist: bool) -> None:
+    """Raises BadArguments where the text is no place, or no folder. A bucket is not asked for here."""
+    try:
+        store = open_store(place)
+    except StoreError as error:
+        raise BadArguments(f"{name}: {error}") from error
+    if isinstance(store, FolderStore):
+        folder = Path(store.root)
+        if folder.exists() and not folder.is_dir():
+            raise BadArguments(f"{name} {place}: this is no folder")
+        if must_exist and not folder.exists():
+            raise BadArguments(f"{name} {place}: there is no such folder")
+
+
+def _check_format(text: str | None) -> None:
+    from flowlake.flows.read import BadFormat, parse_format
+
+    try:
+        unknown = parse_format(text).unknown if text is not None else ()
+    except BadFormat as error:
+        raise BadArguments(f"--format: {error}") from error
+    if unknown:
+        raise BadArguments(f"--format: no such field: {', '.join(unknown)}")
 
 
 def _keys(name: str, text: str) -> tuple[str, ...]:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from flowlake.flows.compiled import njit
 
 I64 = npt.NDArray[np.int64]
 

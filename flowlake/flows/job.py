@@ -101,7 +101,11 @@ class _Clock:
 
     def __init__(self, hour: Hour, log: Log) -> None:
         self.hour, self.log, self.seconds = hour, log, dict[str, float]()
-        self._since = time.monotonic()
+        self._begun = self._since = time.monotonic()
+
+    def since(self, moment: datetime) -> datetime:
+        """The moment now, where the clock was started at that moment."""
+        return moment + timedelta(seconds=time.monotonic() - self._begun)
 
     def step(self, name: str, told: str) -> None:
         now = time.monotonic()
@@ -157,7 +161,7 @@ def enrich_hour(
         made.audit(written)
     files = files_written(store, hour, run_id)
     run = Run(hour, run_id, state, read, now, book.digest, files, written.rows, settings, written.totals)
-    published = publish(store, catalog, run, now, force=force)
+    published = publish(store, catalog, run, clock.since(now), force=force)
     clock.step("publish", f"run {run_id}, {state}")
     return Result(hour, published, rows=written.rows, counts=written.totals, seconds=clock.seconds)
 

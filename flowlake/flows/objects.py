@@ -54,11 +54,14 @@ def source_of(key: str) -> Source:
 def made_at(key: str) -> datetime | None:
     """The moment in an object's name (or, streamed through Firehose, in its folder); null where there is none."""
     found = _NAME.search(key)
-    if found:
-        return datetime.strptime(found["time"], "%Y%m%dT%H%MZ").replace(tzinfo=UTC)
     streamed = _STREAMED_TIME.search(key)
-    if streamed:
-        return datetime(int(streamed["y"]), int(streamed["m"]), int(streamed["d"]), int(streamed["h"]), tzinfo=UTC)
+    try:
+        if found:
+            return datetime.strptime(found["time"], "%Y%m%dT%H%MZ").replace(tzinfo=UTC)
+        if streamed:
+            return datetime(int(streamed["y"]), int(streamed["m"]), int(streamed["d"]), int(streamed["h"]), tzinfo=UTC)
+    except ValueError:  # digits that are no moment: nothing is known of it, so it is read
+        return None
     return None
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from flowlake.flows import attribute as attribution
@@ -100,16 +101,15 @@ def _read_object(item: RawObject, store: ObjectStore, summary: Summary, lookup: 
             for block in read_blocks(stream, item.key, format=task.format, columns=columns, block_bytes=BLOCK_BYTES):
                 lines += block.lines
                 torn |= block.torn
-                rejects = block.rejects
-                if block.records.num_rows and "start" not in block.fields:
-                    rejects = _without_start(block.records.num_rows)
-                elif block.records.num_rows:
-                    summary.add(item.source, block.records, block.fields, block.kind == "transit_gateway")
-                    if _strangers(block.records, placed, summary, lookup):
+                records, rejects = _with_times(block.records)
+                rejects = pa.concat_tables([block.rejects, rejects]) if rejects.num_rows else block.rejects
+                if block.records.num_rows:
+                    summary.add(item.source, records, block.fields, block.kind == "transit_gateway")
+                    if records.num_rows and _strangers(records, placed, summary, lookup):
                         if columns is COLUMNS:
                             _read_facts(item, store, summary, task)
                         elif block.kind == "vpc":
-                            summary.note_facts(block.records)
+                            summary.note_facts(records)
                     if summary.is_full():
                         yield from _finish(summary, lookup)
                         summary.clear()
@@ -153,14 +153,27 @@ def _read_facts(item: RawObject, store: ObjectStore, summary: Summary, task: Tas
                 summary.note_facts(block.records)
 
 
-def _without_start(rows: int) -> pa.Table:
-    """Records without a start belong to no hour: one reject a record, so that none goes uncounted."""
+def _with_times(records: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """The records that begin at some time; and one reject for each of the others, which are of no hour, so that none
+    goes uncounted. A record whose end is not known ends when it begins.
+    """
+    if "start" not in records.column_names:
+        return records.slice(0, 0), _without_start(records.num_rows, "the format lacks start")
+    start = records["start"]
+    timeless = start.null_count
+    if timeless:
+        records = records.filter(pc.is_valid(start))
+    if "end" not in records.column_names:
+        records = records.append_column("end", records["start"])
+    elif records["end"].null_count:
+        ended = pc.coalesce(records["end"], records["start"])
+        records = records.set_column(records.column_names.index("end"), "end", ended)
+    return records, _without_start(timeless, "the record has no start")
+
+
+def _without_start(rows: int, text: str) -> pa.Table:
     return pa.table(
-        {
-            "line": pa.nulls(rows, pa.int64()),
-            "reason": pa.repeat("no_start", rows),
-            "text": pa.repeat("the format lacks start", rows),
-        }
+        {"line": pa.nulls(rows, pa.int64()), "reason": pa.repeat("no_start", rows), "text": pa.repeat(text, rows)}
     )
 
 
@@ -436,7 +449,7 @@ def counts(chosen: Chosen, world: World) -> dict[str, dict[str, int]]:
     result: dict[str, dict[str, int]] = {}
     none = attribution.HOWS.index("none")
     published = (fate == COUNTED) | (fate == ON_HOP) | (fate == OUTSIDE)
-    nameless = published & ((rows["src_how"] == none) | (rows["dst_how"] == none))
+    timeless = published & ((rows["src_how"] == none) | (rows["dst_how"] == none))
     contested = published & ((chosen.doubts & (attribution.CONTESTED_SRC | attribution.CONTESTED_DST)) > 0)
     doubled = (fate == COUNTED) & ((chosen.doubts & attribution.UNSURE) > 0)
     unknown = rows["reporter"] >= len(world.lookup.interfaces)
@@ -447,7 +460,7 @@ def counts(chosen: Chosen, world: World) -> dict[str, dict[str, int]]:
             f"{name}_records": int(rows["records"][mine & (fate == code)].sum()) for code, name in enumerate(FATES)
         }
         entry |= {
-            "unattributed_bytes": int(rows["bytes"][mine & nameless].sum()),
+            "unattributed_bytes": int(rows["bytes"][mine & timeless].sum()),
             "contested_bytes": int(rows["bytes"][mine & contested].sum()),
             "possibly_doubled_bytes": int(rows["bytes"][mine & doubled].sum()),
             "unattributed_records": int(

@@ -15,6 +15,7 @@ SECONDS = 3600
 WINDOW_SECONDS_MIN = 60
 WINDOW_SECONDS_MAX = 3600
 WINDOW_SECONDS_DEFAULT = 300
+FIRST_YEAR, LAST_YEAR = 1970, 9998  # hours and days around an hour are moments too
 
 _TEXT = re.compile(r"^(\d{4})-(\d{2})-(\d{2})[T ](\d{2})(:00(:00)?)?Z?$")
 
@@ -43,6 +44,8 @@ class Hour:
             moment = datetime(*(int(part) for part in found.groups()[:4]), tzinfo=UTC)  # type: ignore[misc, arg-type]
         except ValueError as error:
             raise BadHour(f"'{text}' is no hour: {error}") from error
+        if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+            raise BadHour(f"'{text}' is no hour: the year must be in {FIRST_YEAR}..{LAST_YEAR}")
         return cls(int(moment.timestamp()))
 
     @classmethod

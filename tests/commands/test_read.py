@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -102,7 +103,7 @@ def test_no_flow_log_at_all_is_exit_2_and_said(log: Path, tmp_path: Path, capsys
     ("arguments", "said"),
     [
         (["missing.log"], "no such file: missing.log"),
-        (["/"], "no such file: /"),
+        (["/"], "/ is a folder"),
         ([__file__, "--format", "srcadr bytes"], "no such field: srcadr"),
         ([__file__, "--format", "hello"], "no field of a flow log"),
     ],
@@ -119,6 +120,44 @@ def flowlake(*arguments: str) -> list[str]:
 def test_stdin_is_read(log: Path) -> None:
     done = subprocess.run(flowlake("read", "-"), input=log.read_bytes(), capture_output=True, check=True)
     assert len(done.stdout.splitlines()) == 3
+
+
+def test_a_pipe_is_read_as_a_file_is(log: Path) -> None:
+    """Such as the shell's <(…) makes, which is no regular file."""
+    reading, writing = os.pipe()
+    os.write(writing, log.read_bytes())
+    os.close(writing)
+    done = subprocess.run(flowlake("read", f"/dev/fd/{reading}"), pass_fds=[reading], capture_output=True)
+    os.close(reading)
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("redirected", "code", "said"),
+    [
+        ("read - <&-", 2, "stdin is closed: there is nothing to read"),
+        ("read {log} >&-", 0, "1 records, 1 NODATA, 1 SKIPDATA, 1 rejects"),
+        ("read {log} >/dev/full", 1, "can't write the records: No space left on device"),
+    ],
+)
+def test_what_the_shell_closed_or_filled_is_said_in_one_line(log: Path, redirected: str, code: int, said: str) -> None:
+    command = f"{sys.executable} -m flowlake.cli {redirected.format(log=log)}"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True)
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+    assert said in done.stderr.splitlines()[-1]
+
+
+def test_a_file_without_a_line_of_text_is_no_flow_log_though_a_format_was_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "picture.log"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\n")
+    assert main(["read", str(path), "--format", "srcaddr bytes"]) == 2
+    rejects = [json.loads(line)["reason"] for line in capsys.readouterr().err.splitlines()[:-1]]
+    assert rejects == ["not_text"] * 3  # \x89, \x1a and the zeros
+    path.write_bytes(b"\x89PNG\n10.0.0.1 5\n")
+    assert main(["read", str(path), "--format", "srcaddr bytes"]) == 0
 
 
 def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:

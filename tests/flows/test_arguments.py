@@ -9,6 +9,15 @@ import pytest
 from flowlake.flows.arguments import BadArguments, parse_glue
 from flowlake.lake.hours import Hour
 
+
+@pytest.fixture(autouse=True)
+def _lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder 'x', which is a lake where none is needed."""
+    (tmp_path / "x").mkdir()
+    (tmp_path / "file").touch()
+    monkeypatch.chdir(tmp_path)
+
+
 GLUE = [
     "--JOB_NAME",
     "flowlake-enrich",
@@ -46,11 +55,30 @@ def test_what_glue_adds_is_set_apart() -> None:
         (["--lake", "x", "--owner-tags", ","], "--owner-tags"),
         (["--lake", "x", "--known-networks", "nowhere.csv"], "nowhere.csv"),
         (["--lake", "x", "extra"], "extra"),
+        (["--lake", "x", "--lake", "y"], "--lake is given twice"),
+        (["--lake", "x", "--hour=2026-01-01T00", "--hour=2026-01-01T01"], "--hour is given twice"),
+        (["--lake", "x", "--hour", ""], "--hour is empty"),
+        (["--lake", ""], "--lake is empty"),
+        (["--lake", "x", "--logs", " "], "--logs is empty"),
+        (["--lake", "x", "--format", ""], "--format is empty"),
+        (["--lake", "x", "--database", ""], "--database is empty"),
+        (["--lake", "x", "--format", "version srcadr"], "no such field: srcadr"),
+        (["--lake", "x", "--format", "hello"], "no field of a flow log"),
+        (["--lake", "s3://"], "--lake: 's3://' names no bucket"),
+        (["--lake", "ftp://there"], "not at ftp://"),
+        (["--lake", "nowhere"], "--lake nowhere: there is no such folder"),
+        (["--lake", "file"], "--lake file: this is no folder"),
+        (["--lake", "new", "--logs", "nowhere"], "--logs nowhere: there is no such folder"),
+        (["--lake", "x", "--hour", "9999-12-31T23"], "the year must be in 1970..9998"),
     ],
 )
 def test_what_makes_no_sense_is_an_error_that_says_so(argv: list[str], said: str) -> None:
     with pytest.raises(BadArguments, match=said.replace("(", r"\(")):
         parse_glue([*GLUE, *argv])
+
+
+def test_a_lake_is_made_where_the_flow_logs_lie_elsewhere() -> None:
+    assert parse_glue(["--lake", "new", "--logs", "x"])[0].lake == "new"
 
 
 def test_known_networks_are_checked_line_by_line(tmp_path: Path) -> None:

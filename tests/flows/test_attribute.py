@@ -89,6 +89,35 @@ def test_records_too_near_a_swift_change_belong_to_nobody_and_are_counted() -> N
 
 
 @pytest.mark.parametrize(
+    ("span", "flags"),
+    [
+        ("10:00:50-10:01:09", []),  # too near eni-old's end to be surely its; 61 s before eni-new's birth
+        ("10:00:50-10:01:10", ["contested_server"]),  # 60 s before it: either's
+        ("10:03:00-10:03:30", ["contested_server"]),  # 60 s after eni-old's end, 50 after eni-new's birth
+        ("10:03:01-10:03:30", []),  # 61 s after it: never eni-old's, and not surely eni-new's
+    ],
+)
+def test_whoever_held_it_within_60_seconds_contests_it(span: str, flags: list[str]) -> None:
+    assert run(SWIFT, {"fl-1": to("10.0.0.5", span)}).show(*SERVER) == [(None, "none", 100, flags)]
+
+
+def test_the_first_interface_of_the_book_contests_like_any_other() -> None:
+    """As in SWIFT, but the book's first interface is the old holder: of an address, and of a prefix."""
+    old, new = eni("eni-0", "10.0.0.5"), eni("eni-1", "10.0.0.5")
+    node, other = ({"kind": "interface", "entity_id": name} for name in ("eni-0", "eni-1"))
+    given = {"addresses_added": ["10.0.4.16/28"], "name": "AssignPrivateIpAddresses"}
+    taken = {"addresses_removed": ["10.0.4.16/28"], "name": "UnassignPrivateIpAddresses"}
+    address = [event("09:30", old), gone("10:02:00", "eni-0"), event("10:02:10", new), *sweep("12:00", A, new)]
+    two = eni("eni-0", "10.0.0.8"), eni("eni-1", "10.0.0.9")
+    prefix = [*sweep("09:00", *two), event("09:30", node, "partial", **given), *sweep("12:00", A, *two)]
+    prefix += [event("10:02:00", node, "partial", **taken), event("10:02:10", other, "partial", **given)]
+    for story, asked in ((address, "10.0.0.5"), (prefix, "10.0.4.20")):
+        inventory = [*sweep("09:00", VPC, A, flow_log("fl-1")), *story]
+        answer = run(inventory, {"fl-1": to(asked, "10:01:20-10:01:40")})
+        assert answer.show(*SERVER) == [(None, "none", 100, ["contested_server"])]
+
+
+@pytest.mark.parametrize(
     ("port", "told"), [(50000, ("eni-new", "attested", [])), (50001, (None, "none", ["contested_server"]))]
 )
 def test_the_other_record_of_the_connection_settles_what_is_contested(port: int, told: tuple) -> None:
@@ -116,9 +145,10 @@ def test_both_used_it_in_that_minute_then_it_stays_contested() -> None:
     assert answer.show(*SERVER, client_interface_id="eni-a") == [(None, "none", 100, ["contested_server"])]
 
 
-def test_two_claim_one_address_at_one_time_then_it_is_nobodys_and_counted() -> None:
+@pytest.mark.parametrize("names", [("eni-x", "eni-y"), ("eni-0", "eni-1")])
+def test_two_claim_one_address_at_one_time_then_it_is_nobodys_and_counted(names: tuple[str, str]) -> None:
     """Two sweeps each saw both interfaces with 10.0.0.5: one of the sights must be wrong, and which is not known."""
-    twins = eni("eni-x", "10.0.0.5"), eni("eni-y", "10.0.0.5")
+    twins = [eni(name, "10.0.0.5") for name in names]
     answer = run(steady(VPC, A, *twins, flow_log("fl-1")), {"fl-1": to("10.0.0.5", "10:30:00-10:30:59")})
     assert server_of(answer) == [("10:30:00", None, "none", 100, ["contested_server"])]
     assert answer.coverage["fl-1"]["contested_bytes"] == 100
@@ -280,6 +310,14 @@ def test_a_secondary_address_that_another_uses_by_its_own_records_is_contested()
         ("10:25:00", None, "none"),
         ("10:45:00", "eni-b", "interval"),
     ]
+
+
+def test_a_primary_address_stays_its_interfaces_whoever_shows_it() -> None:
+    """It never changes: what eni-c's own records show (it passes on others' packets, perhaps) moves nothing."""
+    inventory = steady(VPC, A, eni("eni-b", "10.0.0.2"), eni("eni-c", "10.0.0.3"), flow_log("fl-1"))
+    shown = lines(NEW, own("eni-c", "10.0.0.2", "10:25:10", "10:25:50"))
+    answer = run(inventory, {"fl-1": to("10.0.0.2", "10:25:00-10:25:30"), "fl-2": shown})
+    assert answer.show(*SERVER, client_interface_id="eni-a") == [("eni-b", "interval", 100, [])]
 
 
 def test_own_records_of_a_secondary_address_prove_nothing_where_the_book_gives_it_to_another_between() -> None:

@@ -171,6 +171,25 @@ def test_both_lost_records_the_one_that_holds_more_bytes_counts_alone() -> None:
     assert answer.fates == {"counted": 90, "other_reporter": 50}
 
 
+def test_both_lost_records_each_pair_is_decided_by_itself() -> None:
+    """eni-a and eni-b: 90 > 50, the sender. eni-a and eni-c: 10 < 40, the receiver, though eni-a holds more of all
+    (100 > 90)."""
+    lost = "- - - - - - 10:20:00 10:29:59 - SKIPDATA"
+
+    def sent(by: str, to: int, size: int) -> str:
+        return f"{by} 10.0.0.1 10.0.0.{to} 50000 443 6 {size} 10:01:00 10:01:59 ACCEPT OK\n"
+
+    a = lines(PLAIN, f"{sent('eni-a', 2, 90)}{sent('eni-a', 3, 10)}eni-a {lost}")
+    b, c = (lines(PLAIN, f"{sent(by, to, size)}{by} {lost}") for by, to, size in (("eni-b", 2, 50), ("eni-c", 3, 40)))
+    inventory = steady(VPC, A, B, eni("eni-c", "10.0.0.3"), *(flow_log(f"fl-{x}") for x in "abc"))
+    answer = run(inventory, {"fl-a": a, "fl-b": b, "fl-c": c})
+    assert answer.show("server_interface_id", "uploaded", "reporter") == [
+        ("eni-b", 90, ["eni-a"]),
+        ("eni-c", 40, ["eni-c"]),
+    ]
+    assert answer.fates == {"counted": 130, "other_reporter": 60}
+
+
 def test_both_lost_records_duplicates_do_not_sway_the_choice() -> None:
     """eni-b's 50 bytes came by two flow logs; 2 * 50 > 90, but it holds 50."""
     lost = "- - - - - - 10:20:00 10:29:59 - SKIPDATA"

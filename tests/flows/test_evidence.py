@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from flowlake.flows.evidence import GAPS, NO_ACCEPTS, NOT_ALL, REJECTED, SKIPPED
-from tests.flows.worked import FLAGS, PLAIN, eni, event, flow_log, lines, run, steady, vpc
+from tests.flows.worked import FLAGS, PLAIN, eni, event, flow_log, gone, lines, run, steady, sweep, vpc
 
 VPC = vpc("vpc-1", "10.0.0.0/16")
 A, B = eni("eni-a", "10.0.0.1"), eni("eni-b", "10.0.0.2")
@@ -76,6 +76,23 @@ def test_an_interface_is_not_missed_before_its_birth() -> None:
     assert run(inventory, {"fl-1": lines(PLAIN, silence(*range(40, 60)))}).penalties() == {"eni-a": GAPS}
 
 
+def test_an_interface_is_not_missed_after_its_end() -> None:
+    """Deleted at 10:30: the flow log's silence about it from then on is no gap."""
+    inventory = [*sweep("09:00", VPC, A, flow_log("fl-1", interval=60)), gone("10:30", "eni-a"), *sweep("12:00", VPC)]
+    assert run(inventory, {"fl-1": lines(PLAIN, silence(*range(30)))}).penalties() == {"eni-a": 0}
+    assert run(inventory, {"fl-1": lines(PLAIN, silence(*range(20)))}).penalties() == {"eni-a": GAPS}
+
+
+def test_how_long_silence_may_last_goes_by_the_longest_interval_that_was_said_or_seen() -> None:
+    """The inventory says 60 s, but a record lasts 10:01:00 to 10:10:59: 9 whole minutes. Silence of 10 minutes is no
+    gap then, silence of 20 is: 2 * 9 = 18."""
+    inventory = steady(VPC, A, flow_log("fl-1", interval=60))
+    long = ONE.replace("10:01:59", "10:10:59")
+    for missing, lacks in (({30}, 0), ({30, 40}, GAPS)):
+        quiet = silence(*sorted({0, 10, 20, 30, 40, 50} - missing), interval=600)
+        assert run(inventory, {"fl-1": lines(PLAIN, f"{long}\n{quiet}")}).penalties() == {"eni-a": lacks}
+
+
 def test_penalties_rank_what_is_worse_to_lack() -> None:
     """One that logs no accepted traffic is behind one that lost some; one that lost some behind one that does not log
     refusals."""
@@ -93,6 +110,14 @@ def test_evidence_of_several_workers_adds_up(together: bool) -> None:
     assert answer.penalties() == {"eni-a": SKIPPED}
     covered = answer.coverage["fl-1"]
     assert (covered["objects"], covered["records"], covered["skipdata"], covered["bytes"]) == (3, 2, 1, 107)
+
+
+def test_rejects_of_several_workers_add_up_and_spoil_the_flow_log() -> None:
+    """Two workers met one bad line each, the third none: two rejects, and a flow log that lost lines."""
+    parts = [_raw(f"{ONE}\nhalf a line"), _raw(f"{REFUSED}\nhalf a line"), lines(PLAIN, REFUSED)]
+    answer = run(steady(VPC, A, flow_log("fl-1")), {"fl-1": parts}, together=False)
+    assert answer.penalties() == {"eni-a": REJECTED}
+    assert answer.coverage["fl-1"]["rejects_by_reason"] == [("wrong_field_count", 2)]
 
 
 def test_direction_of_the_default_format_by_any_address_of_the_interface() -> None:

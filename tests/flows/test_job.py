@@ -128,6 +128,10 @@ def published(store: Any) -> list[dict[str, Any]]:
 def test_an_hour_is_published_and_made_once(spark: Any, lake: Path) -> None:
     store, result, said = run(spark, lake)
     assert result.published.pointer.state == "final"
+    # Published when its pointer was moved, after all other steps (which are rounded); known is what was at the begin.
+    worked = sum(seconds for step, seconds in result.seconds.items() if step != "publish")
+    assert result.published.pointer.published_at >= NOW + timedelta(seconds=worked - 0.1)
+    assert result.published.pointer.inventory_cutoff == NOW
     rows = {(r["client_addr"], r["server_addr"]): (r["uploaded"], r["downloaded"], r["leg"]) for r in published(store)}
     assert rows == {
         ("10.0.0.1", "10.0.0.2"): (100, 900, "direct"),

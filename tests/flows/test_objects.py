@@ -57,6 +57,13 @@ def test_from_just_before_the_hour_to_some_time_after_it(lake: ObjectStore) -> N
     ]
 
 
+def test_an_object_whose_name_holds_no_moment_is_read(lake: ObjectStore) -> None:
+    """Digits alone make no time: nothing is known of it, and the hour must not fail for it."""
+    odd = [f"raw/{PLAIN}{name('20261399T9999Z')}", "raw/2026/01/01/99/stream-1.gz"]
+    assert sorted(listed(lake, odd)) == sorted(odd)
+    assert [made_at(key) for key in odd] == [None, None]
+
+
 def test_the_day_before_and_after_are_looked_at_where_the_hour_reaches_them(lake: ObjectStore) -> None:
     before = f"raw/AWSLogs/{ONE}/vpcflowlogs/us-east-1/2025/12/31/{name('20251231T2355Z')}"
     after = f"raw/AWSLogs/{ONE}/vpcflowlogs/us-east-1/2026/01/02/{name('20260102T0010Z')}"

@@ -112,6 +112,29 @@ def test_records_without_a_start_belong_to_no_hour_and_are_rejects() -> None:
     )
     assert answer.rows == []
     assert answer.coverage["fl-1"]["rejects_by_reason"] == [("no_start", 2)]
+    assert {"start", "end", "action"} <= set(answer.coverage["fl-1"]["format_lacks"])
+
+
+def test_a_record_that_says_no_start_is_a_reject_and_one_that_says_no_end_ends_as_it_begins() -> None:
+    text = """
+    eni-a 10.0.0.1 10.0.0.2 40000 443 6 5 10:01:00 10:01:59 ACCEPT OK
+    eni-a 10.0.0.1 10.0.0.2 40000 443 6 70 - 10:01:59 ACCEPT OK
+    eni-a 10.0.0.1 10.0.0.2 40000 443 6 900 10:02:30 - ACCEPT OK
+    eni-a - - - - - - - - - NODATA
+    """
+    answer = run(INVENTORY, {"fl-1": lines(PLAIN, text) + "half a line\n"})
+    assert answer.show("started_at", "ended_at", "uploaded") == [("10:01:00", "10:02:30", 905)]
+    covered = answer.coverage["fl-1"]
+    assert covered["rejects_by_reason"] == [("no_start", 2), ("wrong_field_count", 1)]
+    assert (covered["records"], covered["stray_records"], covered["max_aggregation_seconds"]) == (2, 0, 59)
+
+
+def test_a_format_without_end_is_read_and_the_lack_is_named() -> None:
+    text = "interface-id srcaddr dstaddr srcport dstport protocol packets bytes start action log-status"
+    log = lines(text, "eni-a 10.0.0.1 10.0.0.2 40000 443 6 1 5 10:01:00 ACCEPT OK")
+    answer = run(INVENTORY, {"fl-1": log})
+    assert answer.show("started_at", "ended_at", "uploaded") == [("10:01:00", "10:01:00", 5)]
+    assert "end" in answer.coverage["fl-1"]["format_lacks"]
 
 
 def test_an_hour_without_traffic_has_coverage_and_no_conversations() -> None:

@@ -17,6 +17,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from importlib.resources import files
 from typing import Any, BinaryIO
 
 import pyarrow.parquet as pq
@@ -36,6 +37,7 @@ from flowlake.lake.hours import Hour
 from flowlake.lake.observations import Row, observation
 
 HOUR = Hour.parse("2026-01-01T10")
+REASONS = json.loads(files("flowlake.flows").joinpath("reject_reasons.json").read_text("utf-8"))
 MIDNIGHT = HOUR.starts - 10 * 3600
 ACCOUNT, REGION = "111111111111", "us-east-1"
 
@@ -278,6 +280,7 @@ def run(
     _check_rows(rows)
     covered = coverage.table(evidence, counts, set()).to_pylist()
     rejects = [row for _, kind, p in parcels if kind == steps.REJECTS for row in unpack(p)["rejects"].to_pylist()]
+    assert {row["reason"] for row in rejects} <= set(REASONS)  # others the audit would refuse
     by_log = {row["flow_log_id"]: row for row in covered}
     return Answer(rows, by_log, rejects, reconciliation, book, world, found, evidence)
 

@@ -71,6 +71,17 @@ print(len(saved_view("flow_documents")) > 0, all(suite(table).expectations for t
     assert run_in(tmp_path / "site", code) == "True True\n"
 
 
+def test_the_wheel_reads_flow_logs_without_being_unpacked(built: tuple[Path, Path]) -> None:
+    """As Glue puts it on the path with --extra-py-files: there is no place in it to keep what is compiled."""
+    code = """
+import io
+from flowlake.flows.read import read_blocks
+(block,) = read_blocks(io.BytesIO(b"srcaddr bytes\\n10.0.0.1 5\\n"), "x")
+print(block.records.to_pylist())
+"""
+    assert run_in(built[0], code) == "[{'srcaddr': '10.0.0.1', 'bytes': 5}]\n"
+
+
 def test_the_wheel_holds_every_data_file_of_the_source(built: tuple[Path, Path]) -> None:
     with zipfile.ZipFile(built[0]) as archive:
         packed = set(archive.namelist())

@@ -13,7 +13,8 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from numba import njit
+
+from flowlake.flows.compiled import njit
 
 I64 = npt.NDArray[np.int64]
 

@@ -119,7 +119,9 @@ def dash(text: str) -> str | None:
     return None if text == "-" else text
 
 
+TRANSPORT = {"tcp": 6, "udp": 17}.__getitem__
 ECS = {
+    "@timestamp": ("end", seconds),
     "aws.vpcflow.version": ("version", int),
     "aws.vpcflow.account_id": ("account_id", str),
     "aws.vpcflow.interface_id": ("interface_id", str),
@@ -146,16 +148,24 @@ ECS = {
     "orchestrator.resource.id": ("ecs_container_instance_id", str),
     "service.name": ("ecs_service_name", str),
     "source.address": ("srcaddr", str),
+    "source.ip": ("srcaddr", str),
     "source.port": ("srcport", int),
+    "source.packets": ("packets", int),
+    "source.bytes": ("bytes", int),
     "destination.address": ("dstaddr", str),
+    "destination.ip": ("dstaddr", str),
     "destination.port": ("dstport", int),
     "network.iana_number": ("protocol", int),
+    "network.transport": ("protocol", TRANSPORT),
     "network.packets": ("packets", int),
     "network.bytes": ("bytes", int),
     "network.direction": ("flow_direction", str),
     "event.start": ("start", seconds),
     "event.end": ("end", seconds),
+    "event.action": ("action", str),
     "event.reason": ("reject_reason", str),
+    "cloud.account.id": ("account_id", str),
+    "cloud.instance.id": ("instance_id", str),
     "cloud.region": ("region", dash),
     "cloud.availability_zone": ("az_id", dash),
 }
@@ -167,7 +177,7 @@ OPEN_TELEMETRY = {
     "destination.address": ("dstaddr", str),
     "source.port": ("srcport", int),
     "destination.port": ("dstport", int),
-    "network.protocol.name": ("protocol", {"tcp": 6}.__getitem__),
+    "network.protocol.name": ("protocol", TRANSPORT),
     "aws.vpc.flow.packets": ("packets", int),
     "aws.vpc.flow.bytes": ("bytes", int),
     "aws.vpc.flow.start": ("start", int),
@@ -219,7 +229,9 @@ OCSF = {
     "unmapped.sublocation_type": ("sublocation_type", dash),
 }
 OCSF_DATES = {"start_time_dt": ("start", seconds), "end_time_dt": ("end", seconds), "time_dt": ("start", seconds)}
-OCSF_1_0 = {**OCSF, "start_time": ("start", milliseconds), "end_time": ("end", milliseconds)}
+OCSF_TIMES = dict.fromkeys(("start_time", "time"), ("start", milliseconds)) | {"end_time": ("end", milliseconds)}
+OCSF_1_0 = {**OCSF, **OCSF_TIMES}
+OCSF_1_1 = {**OCSF, **OCSF_DATES, **OCSF_TIMES, "action": ("action", {"Denied": "REJECT"}.__getitem__)}
 PLAIN = {name: (name, lambda value: value) for name in VPC_FIELDS}
 FLOWLOGS_READER = {**PLAIN, "start": ("start", seconds), "end": ("end", seconds)}
 
@@ -258,7 +270,7 @@ PUBLISHED = [
         "ocsf/v1.1.0-vpcflowlog.raw.csv",
         [0],
         "ocsf/v1.1.0-vpcflowlog.ocsf.json",
-        {**OCSF, **OCSF_DATES},
+        OCSF_1_1,
         {"pkt_srcaddr", "pkt_dstaddr"},
     ),
     (
@@ -272,7 +284,7 @@ PUBLISHED = [
         "ocsf/v1.1.0-dataprepper-vpcflowlog.raw.json",
         [0],
         "ocsf/v1.1.0-dataprepper-vpcflowlog.ocsf.json",
-        {**OCSF, **OCSF_DATES, "action": ("action", str), "end_time": ("end", int)},
+        {**OCSF, **OCSF_DATES, "action": ("action", str), "end_time": ("end", int), "time": ("start", int)},
         {"pkt_srcaddr", "pkt_dstaddr"},
     ),
 ]
@@ -307,10 +319,13 @@ def test_samples_read_as_published(
     name: str, places: list[int], published: str, names: dict[str, Any], left_out: set[str]
 ) -> None:
     rows = read_sample(name).rows
+    lines = sample(name).read_bytes().splitlines()[-len(rows) :]
     expected = documents(published)
     assert len(expected) == len(places)
     for place, document in zip(places, expected, strict=True):
         row = rows[place]
+        if "event.original" in document:  # it is that very line
+            assert lines[place].decode() == document["event.original"]
         said = {}
         for theirs, (field, convert) in names.items():
             if theirs in document:
