@@ -24,6 +24,9 @@ _LAPTOP = {
     "spark.driver.host": "127.0.0.1",
     "spark.sql.catalogImplementation": "in-memory",
     "spark.log.level": "ERROR",
+    # The JVM moves bytes between workers for a minute or two: what its second compiler and its parallel collector cost
+    # is never earned back.
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
 }
 
 
