@@ -29,7 +29,7 @@ OUTSIDE = {
 
 # The edges: the only modules of flows that know these.
 ONLY_IN = {
-    "numba": {"hashing", "split"},
+    "numba": {"finding", "hashing", "split"},
     "pyspark": {"job", "spark", "schemas"},
     "great_expectations": {"audit"},
     "boto3": set(),

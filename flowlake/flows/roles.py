@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from flowlake.flows.addresses import is_public
 from flowlake.flows.evidence import Hints, listener_scope
+from flowlake.flows.hashing import distinct
 from flowlake.flows.lookup import Lookup
 
 ROLES_BY = ("inventory", "handshake", "listener", "well_known_port", "unknown")
@@ -90,9 +91,8 @@ def _handshakes(sums: Mapping[str, npt.NDArray]) -> tuple[Bools, Bools]:
     swap = (src > dst) | ((src == dst) & (srcport > dstport))
     a, b = np.where(swap, dst, src), np.where(swap, src, dst)
     ports = np.where(swap, dstport << 16 | srcport, srcport << 16 | dstport)
-    _, pair = np.unique(a << 32 | b, return_inverse=True)
-    _, connection = np.unique(pair << 40 | ports << 8 | sums["protocol"].astype(np.int64), return_inverse=True)
-    count = int(connection.max(initial=-1)) + 1
+    connections, connection = distinct(a << 32 | b, ports << 8 | sums["protocol"].astype(np.int64))
+    count = len(connections)
     a_serves, b_serves = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
     # A SYN says that the destination serves, a SYN-ACK that the source does.
     b_serves[connection[(opened & ~swap) | (answered & swap)]] = True
