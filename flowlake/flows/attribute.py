@@ -8,7 +8,7 @@ other reporter of the connection (connections.py).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -321,8 +321,12 @@ class Summed(Protocol):
     transit: list[bool]
 
 
-def attribute(worker: Summed, world: World) -> pa.Table:
-    """Sums with both ends attributed, leg, position, roles and evidence; one row is still one sum.
+SUMS_AT_ONCE = 1 << 19
+"""Attributed at a time: what is made of each sum on the way takes many times its room."""
+
+
+def attribute(worker: Summed, world: World) -> Iterator[pa.Table]:
+    """Sums with both ends attributed, leg, position, roles and evidence; one row is still one sum. In parts.
 
     Columns: source, reporter, position, outward (between the ends: what left the interface), shows_own (one end is
     the reporter's own), leg, action, protocol, slot, srcport, dstport, the measures, for src_ and dst_: who, state,
@@ -330,12 +334,21 @@ def attribute(worker: Summed, world: World) -> pa.Table:
     duplicate (another flow log was chosen), path (traffic-path on egress, else 0), next_hop, next_hop_type,
     reject_reason, encryption.
     """
+    whole = {name: worker.sums[name].to_numpy() for name in worker.sums.column_names}
+    who_of = world.hints.codes(world.lookup, worker.interfaces)
+    # The handshake of a connection may be in another part than this sum of it.
+    whole["src_answers"], whole["dst_answers"] = roles.handshakes(whole)
+    for begin in range(0, worker.sums.num_rows, SUMS_AT_ONCE):
+        part = slice(begin, begin + SUMS_AT_ONCE)
+        col = {name: values[part] for name, values in whole.items()}
+        yield _attribute_part(worker, world, col, who_of[col["interface"]], worker.own[part])
+
+
+def _attribute_part(
+    worker: Summed, world: World, col: Mapping[str, npt.NDArray], reporter: I32, own_side: Bools
+) -> pa.Table:
     lookup, hints = world.lookup, world.hints
-    sums = worker.sums
-    col = {name: sums[name].to_numpy() for name in sums.column_names}
-    rows = sums.num_rows
-    who_of = hints.codes(lookup, worker.interfaces)
-    reporter = who_of[col["interface"]]
+    rows = len(reporter)
     safe = np.where(reporter >= 0, reporter, 0)
     vpc = np.where(reporter >= 0, hints.interface_vpc[safe] if len(hints.interface_vpc) else NOBODY, NOBODY).astype(
         np.int32
@@ -348,7 +361,7 @@ def attribute(worker: Summed, world: World) -> pa.Table:
     forwards = worker.forwards[col["interface"]]
     sends, receives = col["direction"] == EGRESS, col["direction"] == INGRESS
     transit = np.array(worker.transit or [False])[col["source"]]
-    own = worker.own & ~transit
+    own = own_side & ~transit
     packet_addresses = extras.is_true("has_packet_addresses")
     # Records without an interface id tell a direction, but not whose they are.
     named = own & (reporter >= 0)
@@ -659,11 +672,7 @@ def _only_claimant(lookup: Lookup, who: I32, scope: I32, high: U64, low: U64) ->
     begin, stop = lookup.claims.find(scope[asked].astype(np.int64), high[asked], low[asked])
     claimed = np.flatnonzero(stop > begin)
     if len(claimed):
-        starts = lookup.claims.first[:-1]
-        least = np.minimum.reduceat(lookup.claim_interface, starts)
-        most = np.maximum.reduceat(lookup.claim_interface, starts)
-        at = np.searchsorted(starts, begin[claimed])
-        result[asked[claimed]] = np.where(least[at] == most[at], least[at], NOBODY)
+        result[asked[claimed]] = lookup.only_claimant[begin[claimed]]
     in_prefixes = asked[(stop == begin) & np.isin(scope[asked], list(lookup.prefixes))]
     if len(in_prefixes):
         pairs, of = distinct(scope[in_prefixes], high[in_prefixes], low[in_prefixes])
@@ -715,15 +724,11 @@ def _told_from_outside(world: World, who: I32, first: I64, last: I64) -> Bools:
     True where there is nobody to tell.
     """
     lookup = world.lookup
-    spans = np.full((2, len(lookup.interfaces) + 1), -1, dtype=np.int64)
-    primary = lookup.claim_primary
-    spans[0, lookup.claim_interface[primary]] = lookup.claim_from[primary]
-    spans[1, lookup.claim_interface[primary]] = lookup.claim_to[primary]
     # Strangers are in no claim: theirs is the last entry, which holds nothing.
     code = np.where(who < len(lookup.interfaces), who, len(lookup.interfaces))
     code = np.where(who >= 0, code, 0)
     # Twice the slack to be sure at the other's clock, and as much again for its clock against this one's.
     slack = 4 * world.settings.clock_slack_seconds
-    since, until = spans[0, code], spans[1, code]
+    since, until = (ends[code] for ends in lookup.primary_span)
     covered = (since >= 0) & (since <= (first - slack) * 1000) & ((last + slack) * 1000 <= until)
     return covered | (who < 0)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import bisect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -152,6 +153,30 @@ class Lookup:
         has none.
         """
         return states_at(self.state_first, self.state_from, interface, at)
+
+    @cached_property
+    def only_claimant(self) -> I32:
+        """For each claim the one interface that ever claims its address; NOBODY where there are several."""
+        starts = self.claims.first[:-1]
+        if not len(starts):
+            return np.zeros(0, dtype=np.int32)
+        least = np.minimum.reduceat(self.claim_interface, starts)
+        most = np.maximum.reduceat(self.claim_interface, starts)
+        return np.repeat(np.where(least == most, least, NOBODY).astype(np.int32), np.diff(self.claims.first))
+
+    @cached_property
+    def primary_span(self) -> tuple[I64, I64]:
+        """For each interface, and once more for those that the book does not know, from when to when (ms) it held its
+        primary address; -1 where the book does not say.
+        """
+        since, until = np.full((2, len(self.interfaces) + 1), -1, dtype=np.int64)
+        of = self.claim_interface[self.claim_primary]
+        since[of], until[of] = self.claim_from[self.claim_primary], self.claim_to[self.claim_primary]
+        return since, until
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is soon made again."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("only_claimant", "primary_span")}
 
     def known_ranges(self, vpc: int) -> Sequence[tuple[int, int]]:
         return self.ranges.get(vpc, ())

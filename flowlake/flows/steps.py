@@ -257,17 +257,18 @@ MEASURES = ("bytes", "packets", "records", "opened")
 def attribute(payloads: Iterable[bytes], world: World, buckets: int) -> Iterator[Parcel]:
     """Attributes each parcel of sums, forgets client ports that nothing needs, and cuts the rows into buckets."""
     for payload in payloads:
-        rows = attribution.attribute(unpack_sums(payload), world)
-        rows = without_idle_evidence(attribution.fold_client_ports(world, rows))
-        if not rows.num_rows:
-            continue
-        rows = rows.append_column("bucket", pa.array(attribution.bucket_of(world, rows, buckets)))
-        rows = add_up(rows, sorted_by="bucket")
-        sorted_buckets = rows["bucket"].to_numpy()
-        rows = rows.drop_columns(["bucket"])
-        edges = [0, *(np.flatnonzero(np.diff(sorted_buckets)) + 1).tolist(), rows.num_rows]
-        for begin, end in itertools.pairwise(edges):
-            yield int(sorted_buckets[begin]), ROWS, pack({"rows": rows.slice(begin, end - begin)})
+        parts = []
+        for sums in attribution.attribute(unpack_sums(payload), world):
+            rows = without_idle_evidence(attribution.fold_client_ports(world, sums))
+            rows = rows.append_column("bucket", pa.array(attribution.bucket_of(world, rows, buckets)))
+            parts.append(add_up(rows, sorted_by="bucket"))
+        cuts = [np.searchsorted(part["bucket"].to_numpy(), np.arange(buckets + 1)).tolist() for part in parts]
+        for bucket in range(buckets):
+            places = zip(parts, cuts, strict=True)
+            found = [part.slice(cut[bucket], cut[bucket + 1] - cut[bucket]) for part, cut in places]
+            rows = pa.concat_tables(found).drop_columns(["bucket"]) if found else pa.table({})
+            if rows.num_rows:
+                yield bucket, ROWS, pack({"rows": rows.unify_dictionaries().combine_chunks()})
 
 
 def without_idle_evidence(rows: pa.Table) -> pa.Table:
