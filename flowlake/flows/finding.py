@@ -15,6 +15,9 @@ U64 = npt.NDArray[np.uint64]
 Bools = npt.NDArray[np.bool_]
 
 _FREE = -1
+_FEW = 10_000
+"""Where there are no more rows, it is not worth a second of numba's to make itself ready, on the driver or for a test.
+"""
 
 
 class Places:
@@ -46,7 +49,11 @@ def states_at(first: I64, since: I64, owner: npt.NDArray, at: I64) -> I64:
 
 def in_ranges(firsts: U64, lasts: U64, high: U64, low: U64) -> Bools:
     """Whether high is 0 and low lies in one of the ranges, ends included."""
-    found = np.empty(len(high), dtype=np.bool_)
+    found = np.zeros(len(high), dtype=np.bool_)
+    if len(high) < _FEW:
+        for first, last in zip(firsts, lasts, strict=True):
+            found |= (high == 0) & (low >= first) & (low <= last)
+        return found
     _in_ranges(firsts, lasts, _plain(high, np.uint64), _plain(low, np.uint64), found)
     return found
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pickle
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flowlake.flows import finding
 from flowlake.flows.finding import Places, in_ranges, states_at
 from flowlake.flows.lookup import AddressIndex
 
@@ -58,7 +60,10 @@ def test_a_state_is_the_last_that_began(states: list[list[int]], data: st.DataOb
     assert states_at(first, since, owner, at).tolist() == [expected(*one) for one in asked]
 
 
-def test_ranges_have_their_ends_and_no_other_half() -> None:
+@pytest.mark.parametrize("few", [0, 10_000])
+def test_ranges_have_their_ends_and_no_other_half(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiled or not."""
+    monkeypatch.setattr(finding, "_FEW", few)
     firsts, lasts = np.array([10, 30], np.uint64), np.array([20, 30], np.uint64)
     low = np.array([9, 10, 20, 21, 30, 15], np.uint64)
     high = np.array([0, 0, 0, 0, 0, 1], np.uint64)
