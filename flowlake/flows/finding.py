@@ -15,9 +15,8 @@ U64 = npt.NDArray[np.uint64]
 Bools = npt.NDArray[np.bool_]
 
 _FREE = -1
-_FEW = 10_000
-"""Where there are no more rows, it is not worth a second of numba's to make itself ready, on the driver or for a test.
-"""
+_FEW = 250_000
+"""For fewer rows numba need not make itself ready, which takes it a second: the driver seldom has more."""
 
 
 class Places:
