@@ -126,7 +126,7 @@ class _Seen:
 def _kind(command: list[bytes], is_child: bool) -> str:
     if command and command[0].endswith(b"java"):
         return "JVM"
-    if any(b"pyspark.daemon" in word for word in command):
+    if any(b"pyspark.daemon" in word or b"flowlake.flows.workers" in word for word in command):
         return "Python worker"
     return Path(os.fsdecode(command[0])).name if command and command[0] else "other"
 

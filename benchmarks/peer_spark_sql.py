@@ -126,7 +126,7 @@ from published
 def run(folder: Path, out: Path, window_seconds: int) -> dict[str, Any]:
     from flowlake.flows.spark import session
 
-    spark = session("plain Spark SQL", driver_memory="4g")
+    spark = session("plain Spark SQL", driver_memory="4g", java_options="")
     paths = sorted(str(p) for p in (folder / "lake/raw").glob("**/*.log.gz"))
     names = fields_of(paths[0])
     v5 = "tcp-flags" in names

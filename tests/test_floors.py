@@ -30,7 +30,7 @@ OUTSIDE = {
 # The edges: the only modules of flows that know these.
 ONLY_IN = {
     "numba": {"compiled"},
-    "pyspark": {"job", "spark", "schemas"},
+    "pyspark": {"job", "spark", "schemas", "workers"},
     "great_expectations": {"audit"},
     "boto3": set(),
 }

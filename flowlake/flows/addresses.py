@@ -15,6 +15,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from flowlake.flows.finding import in_ranges
+
 U64 = npt.NDArray[np.uint64]
 
 V4 = 0xFFFF << 32
@@ -83,28 +85,25 @@ def held(first: int, last: int, high: U64, low: U64) -> npt.NDArray[np.bool_]:
     return after & before
 
 
-def _in_v4(high: U64, low: U64, cidr: str) -> npt.NDArray[np.bool_]:
-    first, last = range_of(cidr)
-    return (high == 0) & (low >= np.uint64(first)) & (low <= np.uint64(last))
+def _ends(cidrs: Sequence[str]) -> tuple[U64, U64]:
+    """First and last addresses of IPv4 ranges."""
+    firsts, lasts = zip(*map(range_of, cidrs), strict=True)
+    return np.array(firsts, dtype=np.uint64), np.array(lasts, dtype=np.uint64)
 
 
 PRIVATE_V4 = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
 NOT_PUBLIC_V4 = (*PRIVATE_V4, "100.64.0.0/10", "169.254.0.0/16", "127.0.0.0/8", "0.0.0.0/8", "224.0.0.0/3")
+_PRIVATE, _NOT_PUBLIC = _ends(PRIVATE_V4), _ends(NOT_PUBLIC_V4)
 
 
 def is_rfc1918(high: U64, low: U64) -> npt.NDArray[np.bool_]:
     """RFC 1918 for IPv4 (by number, so 172.2.0.1 is not), RFC 4193 (fc00::/7) for IPv6."""
-    private = (high >> np.uint64(57)) == np.uint64(0xFC >> 1)
-    for cidr in PRIVATE_V4:
-        private |= _in_v4(high, low, cidr)
-    return private
+    return in_ranges(*_PRIVATE, high, low) | ((high >> np.uint64(57)) == np.uint64(0xFC >> 1))
 
 
 def is_public(high: U64, low: U64) -> npt.NDArray[np.bool_]:
     """Neither private nor shared, link-local, loopback, multicast or reserved; IPv6: 2000::/3."""
-    public = is_v4(high, low)
-    for cidr in NOT_PUBLIC_V4:
-        public &= ~_in_v4(high, low, cidr)
+    public = is_v4(high, low) & ~in_ranges(*_NOT_PUBLIC, high, low)
     return public | ((high >> np.uint64(61)) == np.uint64(1))
 
 

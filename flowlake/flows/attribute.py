@@ -8,7 +8,7 @@ other reporter of the connection (connections.py).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,7 +19,6 @@ import pyarrow as pa
 from flowlake.flows import roles
 from flowlake.flows.addresses import U64, is_none, is_public, is_rfc1918
 from flowlake.flows.evidence import GAPS, NOT_LOGGED, REJECTED, SKIPPED, Hints
-from flowlake.flows.fold import OPEN
 from flowlake.flows.hashing import distinct
 from flowlake.flows.lookup import I32, I64, NAT, NOBODY, Bools, Lookup, mix, scopes
 from flowlake.flows.networks import Ranges
@@ -322,8 +321,12 @@ class Summed(Protocol):
     transit: list[bool]
 
 
-def attribute(worker: Summed, world: World) -> pa.Table:
-    """Sums with both ends attributed, leg, position, roles and evidence; one row is still one sum.
+SUMS_AT_ONCE = 1 << 19
+"""Attributed at a time: what is made of each sum on the way takes many times its room."""
+
+
+def attribute(worker: Summed, world: World) -> Iterator[pa.Table]:
+    """Sums with both ends attributed, leg, position, roles and evidence; one row is still one sum. In parts.
 
     Columns: source, reporter, position, outward (between the ends: what left the interface), shows_own (one end is
     the reporter's own), leg, action, protocol, slot, srcport, dstport, the measures, for src_ and dst_: who, state,
@@ -331,12 +334,21 @@ def attribute(worker: Summed, world: World) -> pa.Table:
     duplicate (another flow log was chosen), path (traffic-path on egress, else 0), next_hop, next_hop_type,
     reject_reason, encryption.
     """
+    whole = {name: worker.sums[name].to_numpy() for name in worker.sums.column_names}
+    who_of = world.hints.codes(world.lookup, worker.interfaces)
+    # The handshake of a connection may be in another part than this sum of it.
+    whole["src_answers"], whole["dst_answers"] = roles.handshakes(whole)
+    for begin in range(0, worker.sums.num_rows, SUMS_AT_ONCE):
+        part = slice(begin, begin + SUMS_AT_ONCE)
+        col = {name: values[part] for name, values in whole.items()}
+        yield _attribute_part(worker, world, col, who_of[col["interface"]], worker.own[part])
+
+
+def _attribute_part(
+    worker: Summed, world: World, col: Mapping[str, npt.NDArray], reporter: I32, own_side: Bools
+) -> pa.Table:
     lookup, hints = world.lookup, world.hints
-    sums = worker.sums
-    col = {name: sums[name].to_numpy() for name in sums.column_names}
-    rows = sums.num_rows
-    who_of = hints.codes(lookup, worker.interfaces)
-    reporter = who_of[col["interface"]]
+    rows = len(reporter)
     safe = np.where(reporter >= 0, reporter, 0)
     vpc = np.where(reporter >= 0, hints.interface_vpc[safe] if len(hints.interface_vpc) else NOBODY, NOBODY).astype(
         np.int32
@@ -349,7 +361,7 @@ def attribute(worker: Summed, world: World) -> pa.Table:
     forwards = worker.forwards[col["interface"]]
     sends, receives = col["direction"] == EGRESS, col["direction"] == INGRESS
     transit = np.array(worker.transit or [False])[col["source"]]
-    own = worker.own & ~transit
+    own = own_side & ~transit
     packet_addresses = extras.is_true("has_packet_addresses")
     # Records without an interface id tell a direction, but not whose they are.
     named = own & (reporter >= 0)
@@ -629,23 +641,23 @@ def pair_key(world: World, rows: Mapping[str, npt.NDArray]) -> U64:
     size = len(rows["src_who"])
     key = np.zeros(size, dtype=np.uint64)
     for name in ("src", "dst"):
-        key ^= mix(np.zeros(size, np.int64), *end_address(world, rows, name, world.lookup.shares))
+        key ^= mix(np.zeros(size, np.int64), *end_address(world, rows, name, shared=True))
     return key
 
 
-def end_address(world: World, rows: Mapping[str, npt.NDArray], end: str, of: I32 | None = None) -> tuple[U64, U64]:
+def end_address(world: World, rows: Mapping[str, npt.NDArray], end: str, shared: bool = False) -> tuple[U64, U64]:
     """The end's address as both reporters can tell it: the primary one of who holds it, else the address itself.
 
-    Of an address whose holder then is not known, it is that of the only one who ever claims it, if there is one. of:
-    who stands for each interface, where that is not itself.
+    Of an address whose holder then is not known, it is that of the only one who ever claims it, if there is one.
+    shared: that of the one who stands for all that have secondary addresses in turn, where some do.
     """
     lookup = world.lookup
     high, low = rows[f"{end}_high"].copy(), rows[f"{end}_low"].copy()
-    who = _only_claimant(lookup, rows[f"{end}_who"], rows[f"{end}_scope"], high, low, of)
+    who = _only_claimant(lookup, rows[f"{end}_who"], rows[f"{end}_scope"], high, low, shared)
     # Formats without pkt-* show an interface's primary address for another one; an IPv6 address all show as it is.
     known = (who >= 0) & (who < len(lookup.interfaces)) & (high == 0)
     if bool(known.any()):
-        mine = who[known] if of is None else of[who[known]]
+        mine = lookup.shares[who[known]] if shared else who[known]
         h, lo = lookup.interface_high[mine], lookup.interface_low[mine]
         has = ~is_none(h)
         at = np.flatnonzero(known)[has]
@@ -653,7 +665,7 @@ def end_address(world: World, rows: Mapping[str, npt.NDArray], end: str, of: I32
     return high, low
 
 
-def _only_claimant(lookup: Lookup, who: I32, scope: I32, high: U64, low: U64, of: I32 | None) -> I32:
+def _only_claimant(lookup: Lookup, who: I32, scope: I32, high: U64, low: U64, shared: bool) -> I32:
     """who, and for those not known the one interface that the book ever gives the address to, or one for all; NOBODY
     where it is none or several.
     """
@@ -664,21 +676,17 @@ def _only_claimant(lookup: Lookup, who: I32, scope: I32, high: U64, low: U64, of
     begin, stop = lookup.claims.find(scope[asked].astype(np.int64), high[asked], low[asked])
     claimed = np.flatnonzero(stop > begin)
     if len(claimed):
-        starts = lookup.claims.first[:-1]
-        claimants = lookup.claim_interface if of is None else of[lookup.claim_interface]
-        least = np.minimum.reduceat(claimants, starts)
-        most = np.maximum.reduceat(claimants, starts)
-        at = np.searchsorted(starts, begin[claimed])
-        result[asked[claimed]] = np.where(least[at] == most[at], least[at], NOBODY)
+        only = lookup.only_sharer if shared else lookup.only_claimant
+        result[asked[claimed]] = only[begin[claimed]]
     in_prefixes = asked[(stop == begin) & np.isin(scope[asked], list(lookup.prefixes))]
     if len(in_prefixes):
-        pairs, row_of = distinct(scope[in_prefixes], high[in_prefixes], low[in_prefixes])
-        only = np.full(len(pairs), NOBODY, dtype=np.int32)
+        pairs, of = distinct(scope[in_prefixes], high[in_prefixes], low[in_prefixes])
+        found = np.full(len(pairs), NOBODY, dtype=np.int32)
         for i, row in enumerate(in_prefixes[pairs].tolist()):
             claims = lookup.prefix_claims(int(scope[row]), (int(high[row]) << 64) | int(low[row]))
-            claimants_of = {claim[0] for claim in claims}
-            only[i] = claimants_of.pop() if len(claimants_of) == 1 else NOBODY
-        result[in_prefixes] = only[row_of]
+            claimants = {claim[0] for claim in claims}
+            found[i] = claimants.pop() if len(claimants) == 1 else NOBODY
+        result[in_prefixes] = found[of]
     return result
 
 
@@ -722,20 +730,10 @@ def _told_from_outside(world: World, who: I32, first: I64, last: I64) -> Bools:
     True where there is nobody to tell.
     """
     lookup = world.lookup
-    # Strangers are in no claim: theirs is the last entry, which holds nothing.
-    size = len(lookup.interfaces) + 1
-    since, until = np.full(size, OPEN, dtype=np.int64), np.full(size, -1, dtype=np.int64)
-    primary = lookup.claim_primary
-    since[lookup.claim_interface[primary]] = lookup.claim_from[primary]
-    until[lookup.claim_interface[primary]] = lookup.claim_to[primary]
-    np.maximum.at(since, lookup.claim_interface[~primary], lookup.claim_from[~primary])
-    np.minimum.at(until, lookup.claim_interface[~primary], lookup.claim_to[~primary])
-    for _, prefixes in lookup.prefixes.values():
-        for _, interface, begins, ends, _ in prefixes:
-            since[interface], until[interface] = max(since[interface], begins), min(until[interface], ends)
     code = np.where(who < len(lookup.interfaces), who, len(lookup.interfaces))
     code = np.where(who >= 0, code, 0)
     # Twice the slack to be sure at the other's clock, and as much again for its clock against this one's.
     slack = 4 * world.settings.clock_slack_seconds
-    covered = (since[code] <= (first - slack) * 1000) & ((last + slack) * 1000 <= until[code])
+    since, until = (ends[code] for ends in lookup.whole_span)
+    covered = (since <= (first - slack) * 1000) & ((last + slack) * 1000 <= until)
     return covered | (who < 0)

@@ -170,7 +170,7 @@ def suite(table: str) -> Suite:
 
 
 def prepare() -> None:
-    """Begins to import Great Expectations in the background (seconds of work), while Spark does the hour.
+    """Begins to import Great Expectations in the background (seconds of work), while Spark starts and does the hour.
 
     What the job itself may import meanwhile is imported first, so that the two threads never wait for one another.
     """

@@ -174,6 +174,5 @@ def _key(rows: Rows, world: World, end: str, at: I64) -> npt.NDArray[np.uint64]:
     far = "dst" if end == "src" else "src"
     ends = {f"{e}_{n}": rows[f"{e}_{n}"][at] for e in ("src", "dst") for n in ENDS}
     ports = rows[f"{end}port"][at].astype(np.int64) << 24 | rows[f"{far}port"][at].astype(np.int64) << 8
-    shares = world.lookup.shares
-    near = mix(ports | rows["protocol"][at].astype(np.int64), *end_address(world, ends, end, shares))
-    return mix(near.astype(np.int64), *end_address(world, ends, far, shares))
+    near = mix(ports | rows["protocol"][at].astype(np.int64), *end_address(world, ends, end, shared=True))
+    return mix(near.astype(np.int64), *end_address(world, ends, far, shared=True))

@@ -151,9 +151,9 @@ def enrich_hour(
         log(f"{hour} nothing to do: run {before.run_id} was made from the same objects and inventory")
         repair(store, catalog, hour)  # a publisher may have died after it moved the pointer
         return Result(hour, None, unchanged=True)
-    session = spark() if callable(spark) else spark
     if options.audit:
         prepare()
+    session = spark() if callable(spark) else spark
     run_id = new_run_id(now)
     made = _Hour(session, store, raw_store, hour, options, run_id, clock)
     written = made.run(objects, book, sweeps, state)

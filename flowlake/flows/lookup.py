@@ -9,12 +9,15 @@ from __future__ import annotations
 import bisect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from flowlake.flows.addresses import U64, as_int, held, is_public, parse, range_of
 from flowlake.flows.book import Book
+from flowlake.flows.finding import Places, states_at
 from flowlake.flows.fold import OPEN
 
 I32 = npt.NDArray[np.int32]
@@ -65,6 +68,7 @@ class AddressIndex:
     high: U64
     low: U64
     salt: int
+    _places: Places | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def build(cls, scope: I32 | I64, high: U64, low: U64) -> tuple[AddressIndex, I64]:
@@ -82,13 +86,13 @@ class AddressIndex:
 
     def find(self, scope: npt.NDArray, high: U64, low: U64) -> tuple[I64, I64]:
         """For each asked (scope, address) the rows [begin, end); begin == end where there are none."""
-        if len(self.keys) == 0:
-            zero = np.zeros(len(high), dtype=np.int64)
-            return zero, zero
-        at = np.searchsorted(self.keys, mix(scope, high, low, self.salt))
-        at = np.minimum(at, len(self.keys) - 1)
-        same = (self.scope[at] == scope) & (self.high[at] == high) & (self.low[at] == low)
-        return np.where(same, self.first[at], 0), np.where(same, self.first[at + 1], 0)
+        if self._places is None:
+            self._places = Places(self.scope, self.high, self.low)
+        return self._places.spans(self.first, scope, high, low)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is soon made again."""
+        return self.__dict__ | {"_places": None}
 
 
 @dataclass
@@ -150,19 +154,44 @@ class Lookup:
         """The state of an interface at a moment: before its first the first, after its last the last; NOBODY where it
         has none.
         """
-        known = interface >= 0
-        safe = np.where(known, interface, 0)
-        if len(self.state_from) == 0:
-            return np.full(len(interface), NOBODY, dtype=np.int64)
-        begin, end = self.state_first[safe], self.state_first[safe + 1]
-        low, high = begin.copy(), end - 1
-        # Binary search for the last state that began at or before the moment, all rows at once.
-        while bool(np.any(low < high)):
-            middle = (low + high + 1) // 2
-            before = self.state_from[middle] <= at
-            low = np.where(before & (low < high), middle, low)
-            high = np.where(~before & (low < high), middle - 1, high)
-        return np.where(known & (begin < end), low, NOBODY)
+        return states_at(self.state_first, self.state_from, interface, at)
+
+    @cached_property
+    def only_claimant(self) -> I32:
+        """For each claim the one interface that ever claims its address; NOBODY where there are several."""
+        return self._only(self.claim_interface)
+
+    @cached_property
+    def only_sharer(self) -> I32:
+        """For each claim the one interface that stands for all that ever claim its address; NOBODY where several do."""
+        return self._only(self.shares[self.claim_interface])
+
+    def _only(self, claimants: I32) -> I32:
+        starts = self.claims.first[:-1]
+        if not len(starts):
+            return np.zeros(0, dtype=np.int32)
+        least, most = np.minimum.reduceat(claimants, starts), np.maximum.reduceat(claimants, starts)
+        return np.repeat(np.where(least == most, least, NOBODY).astype(np.int32), np.diff(self.claims.first))
+
+    @cached_property
+    def whole_span(self) -> tuple[I64, I64]:
+        """For each interface, and once more for those that the book does not know, from when to when (ms) it held all
+        addresses that it has at any time; ends before it begins where there is no such time or the book does not say.
+        """
+        since, until = np.full(len(self.interfaces) + 1, OPEN), np.full(len(self.interfaces) + 1, -1)
+        primary, of = self.claim_primary, self.claim_interface
+        since[of[primary]], until[of[primary]] = self.claim_from[primary], self.claim_to[primary]
+        np.maximum.at(since, of[~primary], self.claim_from[~primary])
+        np.minimum.at(until, of[~primary], self.claim_to[~primary])
+        for _, prefixes in self.prefixes.values():
+            for _, interface, begins, ends, _ in prefixes:
+                since[interface], until[interface] = max(since[interface], begins), min(until[interface], ends)
+        return since, until
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is soon made again."""
+        made = ("only_claimant", "only_sharer", "whole_span")
+        return {name: value for name, value in self.__dict__.items() if name not in made}
 
     def known_ranges(self, vpc: int) -> Sequence[tuple[int, int]]:
         return self.ranges.get(vpc, ())

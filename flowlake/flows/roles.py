@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from flowlake.flows.addresses import is_public
 from flowlake.flows.evidence import Hints, listener_scope
+from flowlake.flows.hashing import distinct
 from flowlake.flows.lookup import Lookup
 
 ROLES_BY = ("inventory", "handshake", "listener", "well_known_port", "unknown")
@@ -50,7 +51,7 @@ def decide(
     """For each sum: 1 where the source is the client, 0 where the destination is, -1 unknown; and the rule that
     said so.
 
-    lies_in: for each end the VPC its address lies in.
+    sums: with src_answers and dst_answers, as handshakes has them. lies_in: for each end the VPC its address lies in.
     """
     rows = len(sums["protocol"])
     with_ports = has_ports(sums["protocol"])
@@ -66,7 +67,7 @@ def decide(
         settle(serves("src"), serves("dst"), rule)
 
     both(lambda end: _listens(lookup, ends[f"{end}_state"], sums[f"{end}port"]), INVENTORY)
-    settle(*_handshakes(sums), HANDSHAKE)
+    settle(sums["src_answers"], sums["dst_answers"], HANDSHAKE)
     both(lambda end: _learned(hints, ends, end, sums[f"{end}port"], lies_in[end]), LISTENER)
     both(lambda end: _well_known(sums["protocol"], sums[f"{end}port"]), WELL_KNOWN)
     return client_is_src, roles_by
@@ -82,17 +83,18 @@ def _listens(lookup: Lookup, state: npt.NDArray, port: npt.NDArray) -> Bools:
     return (keys[at] == asked) & (state >= 0)
 
 
-def _handshakes(sums: Mapping[str, npt.NDArray]) -> tuple[Bools, Bools]:
-    """Which end serves, by SYN and SYN-ACK of this very connection, in whichever of its sums they were seen."""
+def handshakes(sums: Mapping[str, npt.NDArray]) -> tuple[Bools, Bools]:
+    """Which end serves, the source or the destination, by SYN and SYN-ACK of this very connection, in whichever of its
+    sums they were seen.
+    """
     opened, answered = sums["opened"] > 0, sums["answered"] == 1
     src, dst = sums["pkt_src"].astype(np.int64), sums["pkt_dst"].astype(np.int64)
     srcport, dstport = sums["srcport"].astype(np.int64), sums["dstport"].astype(np.int64)
     swap = (src > dst) | ((src == dst) & (srcport > dstport))
     a, b = np.where(swap, dst, src), np.where(swap, src, dst)
     ports = np.where(swap, dstport << 16 | srcport, srcport << 16 | dstport)
-    _, pair = np.unique(a << 32 | b, return_inverse=True)
-    _, connection = np.unique(pair << 40 | ports << 8 | sums["protocol"].astype(np.int64), return_inverse=True)
-    count = int(connection.max(initial=-1)) + 1
+    connections, connection = distinct(a << 32 | b, ports << 8 | sums["protocol"].astype(np.int64))
+    count = len(connections)
     a_serves, b_serves = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
     # A SYN says that the destination serves, a SYN-ACK that the source does.
     b_serves[connection[(opened & ~swap) | (answered & swap)]] = True

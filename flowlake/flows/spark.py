@@ -24,7 +24,13 @@ _LAPTOP = {
     "spark.driver.host": "127.0.0.1",
     "spark.sql.catalogImplementation": "in-memory",
     "spark.log.level": "ERROR",
+    "spark.python.daemon.module": "flowlake.flows.workers",
 }
+
+SHORT_LIVED_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+"""The JVM moves bytes between workers for a minute or two: what its second compiler and its parallel collector cost is
+never earned back.
+"""
 
 
 def session(
@@ -33,6 +39,7 @@ def session(
     cores: int | None = None,
     shuffle_partitions: int | None = None,
     driver_memory: str = "2g",
+    java_options: str = SHORT_LIVED_JVM,
 ) -> SparkSession:
     """Spark with UTC as its time zone and zstd Parquet.
 
@@ -50,6 +57,7 @@ def session(
         os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
         threads = cores or os.cpu_count() or 1
         builder = builder.master(f"local[{threads}]").config("spark.driver.memory", driver_memory)
+        builder = builder.config("spark.driver.extraJavaOptions", java_options)
         builder = builder.config("spark.sql.shuffle.partitions", str(shuffle_partitions or threads))
         for key, value in _LAPTOP.items():
             builder = builder.config(key, value)

@@ -15,6 +15,7 @@ import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -38,8 +39,10 @@ from flowlake.flows.conversations import (
 )
 from flowlake.flows.endpoints import TagSettings
 from flowlake.flows.evidence import Worker, evidence_of, examine
+from flowlake.flows.hashing import distinct
 from flowlake.flows.lookup import NOBODY, Lookup
 from flowlake.flows.objects import RawObject, made_at
+from flowlake.flows.packing import packed
 from flowlake.flows.parcels import pack, unpack
 from flowlake.flows.present import present
 from flowlake.flows.read import NotAFlowLog, read_blocks
@@ -267,19 +270,18 @@ MEASURES = ("bytes", "packets", "records", "opened")
 def attribute(payloads: Iterable[bytes], world: World, buckets: int) -> Iterator[Parcel]:
     """Attributes each parcel of sums, forgets client ports that nothing needs, and cuts the rows into buckets."""
     for payload in payloads:
-        rows = attribution.attribute(unpack_sums(payload), world)
-        rows = without_idle_evidence(attribution.fold_client_ports(world, rows))
-        if not rows.num_rows:
-            continue
-        bucket = attribution.bucket_of(world, rows, buckets)
-        rows = add_up(rows.append_column("bucket", pa.array(bucket)))
-        order = np.argsort(rows["bucket"].to_numpy(), kind="stable")
-        sorted_buckets = rows["bucket"].to_numpy()[order]
-        rows = rows.drop_columns(["bucket"]).take(pa.array(order))
-        edges = np.flatnonzero(np.diff(sorted_buckets)) + 1
-        begins = np.concatenate([[0], edges]) if len(order) else np.zeros(0, np.int64)
-        for begin, end in zip(begins.tolist(), [*begins.tolist()[1:], len(order)], strict=True):
-            yield int(sorted_buckets[begin]), ROWS, pack({"rows": rows.slice(begin, end - begin).combine_chunks()})
+        parts = []
+        for sums in attribution.attribute(unpack_sums(payload), world):
+            rows = without_idle_evidence(attribution.fold_client_ports(world, sums))
+            rows = rows.append_column("bucket", pa.array(attribution.bucket_of(world, rows, buckets)))
+            parts.append(add_up(rows, sorted_by="bucket"))
+        cuts = [np.searchsorted(part["bucket"].to_numpy(), np.arange(buckets + 1)).tolist() for part in parts]
+        for bucket in range(buckets):
+            places = zip(parts, cuts, strict=True)
+            found = [part.slice(cut[bucket], cut[bucket + 1] - cut[bucket]) for part, cut in places]
+            rows = pa.concat_tables(found).drop_columns(["bucket"]) if found else pa.table({})
+            if rows.num_rows:
+                yield bucket, ROWS, pack({"rows": rows.unify_dictionaries().combine_chunks()})
 
 
 def without_idle_evidence(rows: pa.Table) -> pa.Table:
@@ -291,31 +293,36 @@ def without_idle_evidence(rows: pa.Table) -> pa.Table:
     return rows if bool(kept.all()) else rows.filter(pa.array(kept))
 
 
-def add_up(rows: pa.Table) -> pa.Table:
+def add_up(rows: pa.Table, sorted_by: str | None = None) -> pa.Table:
     """Rows that differ in nothing but their measures as one: bytes, packets, records and openings added, the span
-    widened.
+    widened. In order of first sight, or by one of their numbers and then so.
     """
-    keys = [name for name in rows.column_names if name not in (*MEASURES, "first", "last")]
-    coded = rows
-    texts: dict[str, pa.Array] = {}
-    for name in keys:
-        column = rows[name].combine_chunks() if isinstance(rows[name], pa.ChunkedArray) else rows[name]
-        if isinstance(column, pa.ChunkedArray):
-            column = column.chunk(0) if column.num_chunks else pa.array([], column.type)
+    span = {"first": np.minimum, "last": np.maximum}
+    keys, texts = dict[str, np.ndarray](), dict[str, pa.Array]()
+    for name in rows.column_names:
+        if name in (*MEASURES, *span):
+            continue
+        column = rows[name].combine_chunks()
         if pa.types.is_dictionary(column.type):
             texts[name] = column.dictionary
-            coded = coded.set_column(coded.schema.get_field_index(name), name, column.indices.fill_null(-1))
-    measures = [(name, "sum") for name in MEASURES] + [("first", "min"), ("last", "max")]
-    added = coded.group_by(keys, use_threads=False).aggregate(measures)
-    names = [
-        n.rsplit("_", 1)[0] if n.rsplit("_", 1)[0] in (*MEASURES, "first", "last") else n for n in added.column_names
-    ]
-    added = added.rename_columns(names)
+            column = column.indices.fill_null(NOBODY)
+        keys[name] = column.to_numpy(zero_copy_only=False)
+    first, of = distinct(*packed(keys.values()))
+    order = np.arange(len(first)) if sorted_by is None else np.argsort(keys[sorted_by][first], kind="stable")
+    columns: dict[str, Any] = {name: values[first[order]] for name, values in keys.items()}
     for name, dictionary in texts.items():
-        codes = added[name].combine_chunks().to_numpy()
-        restored = pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32(), mask=codes < 0), dictionary)
-        added = added.set_column(added.schema.get_field_index(name), name, restored)
-    return added
+        codes = pa.array(columns[name], mask=columns[name] < 0)
+        columns[name] = pa.DictionaryArray.from_arrays(codes, dictionary)
+    for name in MEASURES:
+        added = np.zeros(len(first), dtype=np.int64)
+        np.add.at(added, of, rows[name].to_numpy())
+        columns[name] = added[order]
+    for name, widen in span.items():
+        values = rows[name].to_numpy()
+        reached = values[first]
+        widen.at(reached, of, values)
+        columns[name] = reached[order]
+    return pa.table(columns)
 
 
 # --- converse --------------------------------------------------------------------------------------------------------

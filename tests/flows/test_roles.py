@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from flowlake.flows import attribute
 from tests.flows.worked import FLAGS, PLAIN, eni, flow_log, lines, run, steady, vpc
 
 VPC = vpc("vpc-1", "10.0.0.0/16", "2600:1f18::/56")
@@ -35,6 +36,18 @@ def test_handshakes_tell_the_sides_though_the_ports_say_nothing(up: int, down: i
         f"10.0.0.1 10.0.0.9 40001 40000 100 {up} 10:01:00", f"10.0.0.9 10.0.0.1 40000 40001 900 {down} 10:01:00"
     )
     assert run(INVENTORY, {"fl-1": log}).show(*SIDES) == [("10.0.0.1", "10.0.0.9", 40000, 100, 900, "handshake")]
+
+
+def test_a_handshake_tells_of_the_whole_connection_however_its_sums_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SYN at 10:01; both ways at 10:40 it still tells who is the client, though each sum is worked on alone."""
+    monkeypatch.setattr(attribute, "SUMS_AT_ONCE", 1)
+    log = flags(
+        "10.0.0.1 10.0.0.9 40001 40000 1 2 10:01:00",
+        "10.0.0.9 10.0.0.1 40000 40001 900 0 10:40:00",
+        "10.0.0.1 10.0.0.9 40001 40000 100 0 10:40:00",
+    )
+    answer = run(INVENTORY, {"fl-1": log})
+    assert answer.show(*SIDES, window_start="10:40:00") == [("10.0.0.1", "10.0.0.9", 40000, 100, 900, "handshake")]
 
 
 def test_a_handshake_outweighs_well_known_ports() -> None:
