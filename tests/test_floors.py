@@ -29,7 +29,8 @@ OUTSIDE = {
 
 # The edges: the only modules of flows that know these.
 ONLY_IN = {
-    "numba": {"hashing", "split", "words"},
+    "numba": {"address_codes", "columns", "hashing", "ipv4", "split", "sums", "text_codes", "words"},
+    "llvmlite": {"words"},
     "pyspark": {"job", "spark", "schemas"},
     "great_expectations": {"audit"},
     "boto3": set(),

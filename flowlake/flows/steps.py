@@ -43,7 +43,8 @@ from flowlake.flows.parcels import pack, unpack
 from flowlake.flows.present import present
 from flowlake.flows.read import NotAFlowLog, read_blocks
 from flowlake.flows.routes import Router
-from flowlake.flows.summarise import BEFORE, COLUMNS, EXTRAS, FACTS, Source, Summary
+from flowlake.flows.summarise import COLUMNS, EXTRAS, FACTS, Source, Summary
+from flowlake.flows.sums import BEFORE
 from flowlake.lake.hours import Hour
 from flowlake.lake.store import ObjectStore
 
@@ -180,8 +181,8 @@ def _finish(summary: Summary, lookup: Lookup) -> Iterator[Parcel]:
 
 def _pack_worker(worker: Worker) -> bytes:
     summary = worker.summary
-    names = [None if t is None else str(t) for t in summary.interfaces.list()]
-    keys = summary.extras.list()
+    names = summary.interfaces.list()
+    keys = list(summary.extras)
     extras = {
         name: pa.array([None if k is None else _text(k[i]) for k in keys], pa.string()) for i, name in enumerate(EXTRAS)
     }

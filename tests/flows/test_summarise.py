@@ -15,7 +15,8 @@ from flowlake.flows.book import build
 from flowlake.flows.evidence import examine
 from flowlake.flows.lookup import compile_book
 from flowlake.flows.read import read_blocks
-from flowlake.flows.summarise import BEFORE, Source, Summary, minutes_mask, minutes_masks, slot_seconds
+from flowlake.flows.summarise import Source, Summary, minutes_mask, minutes_masks, slot_seconds
+from flowlake.flows.sums import BEFORE
 from tests.flows.worked import FLAGS, HOUR, PLAIN, eni, flow_log, lines, run, seconds, steady, vpc
 
 LOG = Source("fl-1", "111111111111", "us-east-1")
