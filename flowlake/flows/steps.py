@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from flowlake.flows import attribute as attribution
+from flowlake.flows import summarise
 from flowlake.flows.attribute import LEGS, World
 from flowlake.flows.connections import tell_by_connections
 from flowlake.flows.conversations import (
@@ -39,7 +40,7 @@ from flowlake.flows.endpoints import TagSettings
 from flowlake.flows.evidence import Worker, evidence_of, examine
 from flowlake.flows.lookup import NOBODY, Lookup
 from flowlake.flows.objects import RawObject, made_at
-from flowlake.flows.parcels import pack, unpack
+from flowlake.flows.parcels import narrowed, pack, unpack
 from flowlake.flows.present import present
 from flowlake.flows.read import NotAFlowLog, read_blocks
 from flowlake.flows.routes import Router
@@ -186,7 +187,7 @@ def _pack_worker(worker: Worker) -> bytes:
     extras = {
         name: pa.array([None if k is None else _text(k[i]) for k in keys], pa.string()) for i, name in enumerate(EXTRAS)
     }
-    sums = worker.sums.append_column("own", pa.array(worker.own))
+    sums = narrowed(worker.sums).append_column("own", pa.array(worker.own))
     sources = [
         (s.flow_log_id, s.account_id, s.region, c.transit) for s, c in zip(summary.sources, summary.counts, strict=True)
     ]
@@ -237,7 +238,7 @@ def unpack_sums(payload: bytes) -> Sums:
     columns = [tables["extras"][name].to_pylist() for name in EXTRAS]
     rows = tables["sources"].to_pylist()
     return Sums(
-        tables["sums"].drop_columns(["own"]),
+        tables["sums"].drop_columns(["own"]).cast(summarise.SUMS),
         tables["addresses"]["high"].to_numpy(),
         tables["addresses"]["low"].to_numpy(),
         tables["sums"]["own"].to_numpy(),

@@ -84,9 +84,8 @@ class Sums:
     def _make_room(self, rows: int) -> None:
         wanted = self._count + rows
         if wanted > len(self._rows):
-            larger = np.empty((1 << (wanted - 1).bit_length(), _WIDTH), np.int64)
-            larger[: self._count] = self._rows[: self._count]
-            self._rows = larger
+            # Where they lie if there is room behind them; by small steps, as new rows are written to with noughts.
+            self._rows.resize((max(wanted, len(self._rows) + len(self._rows) // 4), _WIDTH), refcheck=False)
         if 2 * wanted > len(self._table):
             table = np.zeros(1 << (2 * wanted - 1).bit_length(), np.uint64)
             _move(self._table, table)

@@ -133,7 +133,9 @@ class _Interned:
         _gather(self.written, entries, offsets, text)
         dictionary = pa.StringArray.from_buffers(size, pa.py_buffer(offsets), pa.py_buffer(text))
         codes = self.codes[slot, :rows]
-        return pa.DictionaryArray.from_arrays(_numbers(pa.int32(), codes, codes < 0 if has_nulls else None), dictionary)
+        indices = _numbers(pa.int32(), codes, codes < 0 if has_nulls else None)
+        # Not safe is not looked at once more: each code is an entry's.
+        return pa.DictionaryArray.from_arrays(indices, dictionary, safe=False)
 
 
 def _numbers(kind: pa.DataType, values: npt.NDArray, is_null: npt.NDArray[np.bool_] | None) -> pa.Array:
