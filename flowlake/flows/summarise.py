@@ -29,7 +29,7 @@ import pyarrow.compute as pc
 from flowlake.flows.address_codes import AddressCodes
 from flowlake.flows.columns import entries, numbers, taken
 from flowlake.flows.hashing import distinct
-from flowlake.flows.sums import ADDRESS_BITS, EXTRA_BITS, INTERFACE_BITS, Sums
+from flowlake.flows.sums import ADDRESS_BITS, EXTRA_BITS, INTERFACE_BITS, KEYS, MEASURES, Sums
 from flowlake.flows.text_codes import TextCodes
 from flowlake.lake.hours import SECONDS, Hour
 
@@ -302,17 +302,25 @@ class Summary:
         """What records say of their own interface, where the inventory may not know it: once an interface, and kept
         when the sums are sent on.
         """
-        owners = [records[n].cast(pa.string()) for n in ("interface_id", "resource_id") if n in records.column_names]
+        owners = [records[n].combine_chunks() for n in ("interface_id", "resource_id") if n in records.column_names]
         if not owners or not records.num_rows:
             return
-        owner = pc.coalesce(*owners).combine_chunks().dictionary_encode()
-        first = np.full(len(owner.dictionary) + 1, -1, dtype=np.int64)
-        codes = owner.indices.fill_null(len(owner.dictionary)).to_numpy(zero_copy_only=False)
+        owner = owners[0]
+        if owner.null_count and len(owners) > 1:
+            owner = pc.coalesce(*(column.cast(pa.string()) for column in owners)).dictionary_encode()
+        size = len(owner.dictionary)
+        first = np.full(size + 1, -1, dtype=np.int64)
+        codes = taken(owner, np.arange(size), size)
         first[codes[::-1]] = np.arange(len(codes))[::-1]
-        said = [name for name in FACTS if name in records.column_names]
-        for name, row in zip(owner.dictionary.to_pylist(), first.tolist(), strict=False):
-            if name not in self.told:
-                self.told[name] = {f: value for f in said if (value := records[f][row].as_py()) is not None}
+        new = [
+            (name, row)
+            for name, row in zip(owner.dictionary.to_pylist(), first.tolist(), strict=False)
+            if row >= 0 and name not in self.told
+        ]
+        rows = pa.array([row for _, row in new], pa.int64())
+        said = {name: records[name].take(rows).to_pylist() for name in FACTS if name in records.column_names}
+        for i, (name, _) in enumerate(new):
+            self.told[name] = {fact: values[i] for fact, values in said.items() if values[i] is not None}
 
     def _no_traffic(
         self, at: int, counts: _Counts, own: npt.NDArray, here: npt.NDArray, status: npt.NDArray, starts: I64, ends: I64
@@ -352,35 +360,10 @@ class Summary:
     def sums(self) -> pa.Table:
         """The sums with their keys as columns."""
         columns = self._sums.columns()
-        return pa.table(
-            [columns[field.name].astype(field.type.to_pandas_dtype(), copy=False) for field in SUMS], schema=SUMS
-        )
+        return pa.table([columns[name] for name in SUMS.names], schema=SUMS)
 
 
-SUMS = pa.schema(
-    [
-        ("source", pa.int32()),
-        ("interface", pa.int32()),
-        ("src", pa.int32()),
-        ("dst", pa.int32()),
-        ("pkt_src", pa.int32()),
-        ("pkt_dst", pa.int32()),
-        ("extra", pa.int32()),
-        ("srcport", pa.int32()),
-        ("dstport", pa.int32()),
-        ("protocol", pa.int16()),
-        ("action", pa.int8()),
-        ("direction", pa.int8()),
-        ("slot", pa.int16()),
-        ("bytes", pa.int64()),
-        ("packets", pa.int64()),
-        ("records", pa.int64()),
-        ("first", pa.int64()),
-        ("last", pa.int64()),
-        ("opened", pa.int64()),
-        ("answered", pa.int8()),
-    ]
-)
+SUMS = pa.schema([(name, pa.from_numpy_dtype(kind)) for name, kind in (KEYS | MEASURES).items()])
 
 _OK, _NODATA, _SKIPDATA = 0, 1, 2
 

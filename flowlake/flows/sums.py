@@ -22,23 +22,24 @@ BEFORE, AFTER = 62, 63
 """
 _SYN, _SYN_ACK = 2, 18
 
-# What tells sums apart, packed into three numbers; then what is added up.
-KEYS = (
-    "source",
-    "interface",
-    "src",
-    "dst",
-    "pkt_src",
-    "pkt_dst",
-    "extra",
-    "srcport",
-    "dstport",
-    "protocol",
-    "action",
-    "direction",
-    "slot",
-)
-MEASURES = ("bytes", "packets", "records", "first", "last", "opened", "answered")
+# What tells sums apart, packed into three numbers.
+KEYS = {
+    "source": np.int32,
+    "interface": np.int32,
+    "src": np.int32,
+    "dst": np.int32,
+    "pkt_src": np.int32,
+    "pkt_dst": np.int32,
+    "extra": np.int32,
+    "srcport": np.int32,
+    "dstport": np.int32,
+    "protocol": np.int16,
+    "action": np.int8,
+    "direction": np.int8,
+    "slot": np.int16,
+}
+# What is added up.
+MEASURES = dict.fromkeys(("bytes", "packets", "records", "first", "last", "opened"), np.int64) | {"answered": np.int8}
 _WIDTH = 3 + len(MEASURES)
 
 # What add takes of each record; codes of texts and addresses are not null, and 0 is what is not said.
@@ -76,16 +77,17 @@ class Sums:
 
     def columns(self) -> dict[str, npt.NDArray]:
         """The sums by the names of their columns."""
-        keys = np.empty((len(KEYS), self._count), np.int32)
-        measures = np.empty((len(MEASURES), self._count), np.int64)
-        _unpack(self._rows[: self._count], keys, measures)
-        return dict(zip(KEYS, keys, strict=True)) | dict(zip(MEASURES, measures, strict=True))
+        columns = {name: np.empty(self._count, kind) for name, kind in (KEYS | MEASURES).items()}
+        _unpack(self._rows[: self._count], *columns.values())
+        return columns
 
     def _make_room(self, rows: int) -> None:
         wanted = self._count + rows
         if wanted > len(self._rows):
-            # Where they lie if there is room behind them; by small steps, as new rows are written to with noughts.
-            self._rows.resize((max(wanted, len(self._rows) + len(self._rows) // 4), _WIDTH), refcheck=False)
+            # Four times as many: what is not written to takes no memory, and little is moved.
+            larger = np.empty((max(wanted, 4 * len(self._rows)), _WIDTH), np.int64)
+            larger[: self._count] = self._rows[: self._count]
+            self._rows = larger
         if 2 * wanted > len(self._table):
             table = np.zeros(1 << (2 * wanted - 1).bit_length(), np.uint64)
             _move(self._table, table)
@@ -184,16 +186,18 @@ def _move(table, larger):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _unpack(rows, keys, measures):  # type: ignore[no-untyped-def]
+def _unpack(  # type: ignore[no-untyped-def]
+    rows, source, interface, src, dst, pkt_src, pkt_dst, extra, srcport, dstport, protocol, action, direction, slot,
+    amount, packets, records, first, last, opened, answered,
+):  # fmt: skip
     for row in range(len(rows)):
         k1, k2, k3 = rows[row, 0], rows[row, 1], rows[row, 2]
-        keys[0, row] = k3 >> 50
-        keys[1, row] = k1 >> 2 * ADDRESS_BITS
-        keys[2, row], keys[3, row] = k1 >> ADDRESS_BITS & _ADDRESS, k1 & _ADDRESS
-        keys[4, row], keys[5, row] = k2 >> ADDRESS_BITS & _ADDRESS, k2 & _ADDRESS
-        keys[6, row] = k2 >> 2 * ADDRESS_BITS
-        keys[7, row], keys[8, row] = k3 >> 16 & 0xFFFF, k3 & 0xFFFF
-        keys[9, row], keys[10, row] = k3 >> 32 & 0xFF, k3 >> 40 & 3
-        keys[11, row], keys[12, row] = k3 >> 42 & 3, k3 >> 44 & 63
-        for i in range(measures.shape[0]):
-            measures[i, row] = rows[row, 3 + i]
+        interface[row], extra[row] = k1 >> 2 * ADDRESS_BITS, k2 >> 2 * ADDRESS_BITS
+        src[row], dst[row] = k1 >> ADDRESS_BITS & _ADDRESS, k1 & _ADDRESS
+        pkt_src[row], pkt_dst[row] = k2 >> ADDRESS_BITS & _ADDRESS, k2 & _ADDRESS
+        source[row], slot[row], direction[row] = k3 >> 50, k3 >> 44 & 63, k3 >> 42 & 3
+        action[row], protocol[row] = k3 >> 40 & 3, k3 >> 32 & 0xFF
+        srcport[row], dstport[row] = k3 >> 16 & 0xFFFF, k3 & 0xFFFF
+        amount[row], packets[row], records[row] = rows[row, 3], rows[row, 4], rows[row, 5]
+        first[row], last[row] = rows[row, 6], rows[row, 7]
+        opened[row], answered[row] = rows[row, 8], rows[row, 9]
