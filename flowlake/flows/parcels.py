@@ -6,6 +6,7 @@ aggregation.
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 
@@ -16,21 +17,28 @@ _OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
 
 
 def pack(tables: Mapping[str, pa.Table]) -> bytes:
-    """Tables by name as bytes."""
-    parts = {name: _stream(table) for name, table in tables.items()}
-    head = json.dumps({name: part.size for name, part in parts.items()}).encode()
-    return len(head).to_bytes(4, "big") + head + b"".join(parts.values())
+    """Tables by name as bytes: one after the other, then how many bytes each has, then how many say that."""
+    sink = io.BytesIO()
+    sizes = {}
+    for name, table in tables.items():
+        before = sink.tell()
+        with pa.ipc.new_stream(sink, table.schema, options=_OPTIONS) as writer:
+            writer.write_table(table)
+        sizes[name] = sink.tell() - before
+    foot = json.dumps(sizes).encode()
+    sink.write(foot + len(foot).to_bytes(4, "big"))
+    return sink.getvalue()
 
 
 def unpack(data: bytes) -> dict[str, pa.Table]:
     """What pack made."""
-    head_ends = 4 + int.from_bytes(data[:4], "big")
-    lengths: dict[str, int] = json.loads(data[4:head_ends])
-    buffer, at = pa.py_buffer(data), head_ends
+    foot_begins = len(data) - 4 - int.from_bytes(data[-4:], "big")
+    sizes: dict[str, int] = json.loads(data[foot_begins:-4])
+    buffer, at = pa.py_buffer(data), 0
     tables = {}
-    for name, length in lengths.items():
-        tables[name] = pa.ipc.open_stream(buffer.slice(at, length)).read_all()
-        at += length
+    for name, size in sizes.items():
+        tables[name] = pa.ipc.open_stream(buffer.slice(at, size)).read_all()
+        at += size
     return tables
 
 
@@ -51,10 +59,3 @@ def _narrowed(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
         if np.iinfo(kind).min <= least and greatest <= np.iinfo(kind).max:
             return pa.array(values.astype(kind, copy=False))
     return column
-
-
-def _stream(table: pa.Table) -> pa.Buffer:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema, options=_OPTIONS) as writer:
-        writer.write_table(table)
-    return sink.getvalue()
