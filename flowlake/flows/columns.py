@@ -26,6 +26,13 @@ def numbers(column: pa.Array, of_null: int = 0) -> npt.NDArray:
     return filled
 
 
+def extremes(column: pa.Array) -> tuple[int, int] | None:
+    """The least and the greatest number of a column of integers; None where it has none."""
+    values, bits = _parts(column)
+    least, greatest = _extremes(values, bits, column.offset)
+    return (least, greatest) if least <= greatest else None
+
+
 def taken(column: pa.DictionaryArray, of_entries: npt.NDArray, of_null: int) -> npt.NDArray[np.int32]:
     """For each row of a column what is given for its entry of the dictionary."""
     indices = column.indices
@@ -51,6 +58,20 @@ def _fill(values, bits, offset, of_null, filled):  # type: ignore[no-untyped-def
     for row in range(len(values)):
         at = offset + row
         filled[row] = values[row] if bits[at >> 3] >> (at & 7) & 1 else of_null
+
+
+@njit(cache=True, nogil=True)
+def _extremes(values, bits, offset):  # type: ignore[no-untyped-def]
+    least, greatest = np.int64(np.iinfo(np.int64).max), np.int64(np.iinfo(np.int64).min)
+    if len(bits):
+        for row in range(len(values)):
+            at = offset + row
+            if bits[at >> 3] >> (at & 7) & 1:
+                least, greatest = min(least, values[row]), max(greatest, values[row])
+    else:
+        for row in range(len(values)):
+            least, greatest = min(least, values[row]), max(greatest, values[row])
+    return least, greatest
 
 
 @njit(cache=True, nogil=True)

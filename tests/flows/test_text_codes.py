@@ -7,7 +7,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowlake.flows.columns import entries, numbers, taken
+from flowlake.flows.columns import entries, extremes, numbers, taken
 from flowlake.flows.text_codes import TextCodes
 
 TEXTS = st.lists(st.one_of(st.none(), st.text(max_size=30), st.sampled_from(["eni-1", "eni-2", ""])), max_size=40)
@@ -45,5 +45,7 @@ def test_nulls_are_filled_wherever_the_column_begins(values: list[int | None], o
     for kind in (pa.int32(), pa.int64()):
         column = pa.array([None] * offset + values, kind)[offset:]
         assert numbers(column).tolist() == [value or 0 for value in values]
+        held = [value for value in values if value is not None]
+        assert extremes(column) == ((min(held), max(held)) if held else None)
         found = taken(entries(column), np.array(entries(column).dictionary.to_pylist(), np.int64), 7)
         assert found.tolist() == [7 if value is None else value for value in values]

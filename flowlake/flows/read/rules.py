@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flowlake.flows.columns import numbers
+from flowlake.flows.columns import extremes
 from flowlake.flows.ipv4 import ipv4_numbers
 from flowlake.flows.read.formats import FIELD_TYPES
 
@@ -145,10 +145,8 @@ def _wrong_words(word: Words, column: pa.DictionaryArray) -> list[np.ndarray]:
 
 def _out_of_range(rule: Range, columns: Mapping[str, pa.Array]) -> list[np.ndarray]:
     column = columns[rule.field]
-    if not len(column):
-        return []
-    values = numbers(column, rule.least)
-    if rule.least <= values.min() and values.max() <= rule.greatest:
+    held = extremes(column)
+    if held is None or (rule.least <= held[0] and held[1] <= rule.greatest):
         return []
     out = pc.or_(pc.less(column, rule.least), pc.greater(column, rule.greatest))
     mask = as_mask(out)

@@ -59,8 +59,7 @@ def split(
         at[kind] += 1
     small = np.empty((at[NUMBER_32], lines), np.int32)
     large = np.empty((at[NUMBER_64], lines), np.int64)
-    no_small = np.empty((at[NUMBER_32], lines), np.bool_)
-    no_large = np.empty((at[NUMBER_64], lines), np.bool_)
+    absent = np.empty((len(wanted), lines + 8), np.uint8)
     nulls = np.zeros(len(wanted), np.int64)
     texts = _Interned.empty(at[TEXT], lines, len(data) - begin)
     places, doubtful = np.empty(lines, np.int64), np.empty(lines, np.int64)
@@ -70,21 +69,26 @@ def split(
     tail = np.frombuffer(data[last:] + _PAD, np.uint8)
     for piece, start, end in ((content, begin, last), (tail, 0, len(data) - last)):
         plain = _split(
-            piece, start, end, separator[0], not tidied, longest, len(kinds), plan, nulls, small, large, no_small,
-            no_large, texts.codes, texts.entries, texts.tables, texts.masks, texts.distinct, texts.written, places,
-            doubtful, found,
+            piece, start, end, separator[0], not tidied, longest, len(kinds), plan, nulls, absent, small, large,
+            texts.codes, texts.entries, texts.tables, texts.masks, texts.distinct, texts.written, places, doubtful,
+            found,
         )  # fmt: skip
         if not plain:
             return None
     rows, bad = int(found[1]), int(found[2])
+    valid = np.empty((len(wanted), (rows + 7) // 8), np.uint8)
+    _pack_valid(absent, rows, nulls, valid)
+    dictionaries = texts.dictionaries()
     columns: dict[str, pa.Array] = {}
-    for (_, name, kind), (_, _, slot), missing in zip(wanted, plan.tolist(), nulls.tolist(), strict=True):
-        if kind == NUMBER_32:
-            columns[name] = _numbers(pa.int32(), small[slot, :rows], no_small[slot, :rows] if missing else None)
-        elif kind == NUMBER_64:
-            columns[name] = _numbers(pa.int64(), large[slot, :rows], no_large[slot, :rows] if missing else None)
-        else:
-            columns[name] = texts.column(slot, rows, bool(missing))
+    for i, (_, name, kind) in enumerate(wanted):
+        slot, missing = int(plan[i, 2]), int(nulls[i])
+        type_, values = (pa.int64(), large) if kind == NUMBER_64 else (pa.int32(), small)
+        values = texts.codes if kind == TEXT else values
+        buffers = [pa.py_buffer(valid[i]) if missing else None, pa.py_buffer(values[slot, :rows])]
+        columns[name] = pa.Array.from_buffers(type_, rows, buffers, missing)
+        if kind == TEXT:
+            # Not safe is not looked at once more: each code is an entry's.
+            columns[name] = pa.DictionaryArray.from_arrays(columns[name], dictionaries[slot], safe=False)
     return Columns(columns, places[:rows], doubtful[:bad], lines)
 
 
@@ -124,24 +128,19 @@ class _Interned:
             np.empty(size + len(_PAD), np.uint8),
         )
 
-    def column(self, slot: int, rows: int, has_nulls: bool) -> pa.Array:
-        size = int(self.distinct[slot])
-        entries = self.entries[slot, :size, 3]
-        offsets = np.zeros(size + 1, np.int32)
-        np.cumsum(entries & np.uint64(_LENGTH), out=offsets[1:])
-        text = np.empty(int(offsets[-1]), np.uint8)
-        _gather(self.written, entries, offsets, text)
-        dictionary = pa.StringArray.from_buffers(size, pa.py_buffer(offsets), pa.py_buffer(text))
-        codes = self.codes[slot, :rows]
-        indices = _numbers(pa.int32(), codes, codes < 0 if has_nulls else None)
-        # Not safe is not looked at once more: each code is an entry's.
-        return pa.DictionaryArray.from_arrays(indices, dictionary, safe=False)
-
-
-def _numbers(kind: pa.DataType, values: npt.NDArray, is_null: npt.NDArray[np.bool_] | None) -> pa.Array:
-    nulls = 0 if is_null is None else int(np.count_nonzero(is_null))
-    valid = pa.py_buffer(np.packbits(~is_null, bitorder="little")) if is_null is not None and nulls else None
-    return pa.Array.from_buffers(kind, len(values), [valid, pa.py_buffer(values)], nulls)
+    def dictionaries(self) -> list[pa.StringArray]:
+        """The distinct texts of each column."""
+        sizes = self.distinct[:-1]
+        offsets = np.empty(int(sizes.sum()) + len(sizes), np.int32)
+        text = np.empty(int(self.distinct[-1]), np.uint8)
+        begins = np.zeros(len(sizes), np.int64)
+        _gather(self.written, self.entries, sizes, offsets, text, begins)
+        all_offsets, all_text = pa.py_buffer(offsets), pa.py_buffer(text)
+        firsts = np.cumsum(sizes + 1) - (sizes + 1)
+        return [
+            pa.StringArray.from_buffers(size, all_offsets.slice(4 * first, 4 * (size + 1)), all_text.slice(begin))
+            for size, first, begin in zip(sizes.tolist(), firsts.tolist(), begins.tolist(), strict=True)
+        ]
 
 
 _LENGTH_BITS = 20
@@ -158,8 +157,8 @@ def _count(content, begin, end):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _split(  # type: ignore[no-untyped-def]
-    content, begin, end, separator, untidied, longest, width, plan, nulls, small, large, no_small, no_large, codes,
-    entries, tables, masks, distinct, written, places, doubtful, found,
+    content, begin, end, separator, untidied, longest, width, plan, nulls, absent, small, large, codes, entries,
+    tables, masks, distinct, written, places, doubtful, found,
 ):  # fmt: skip
     """Adds the lines to the columns; False where a byte is odd, a line blank or too long, or a space no single one.
 
@@ -216,6 +215,7 @@ def _split(  # type: ignore[no-untyped-def]
             size = ends[plan[i, 0] + 1] - begin
             first = word(content, begin)
             is_null = size == 0 or (size == 1 and first & np.uint64(255) == np.uint64(_MINUS))
+            absent[i, rows] = is_null
             nulls[i] += is_null
             i += 1
             if kind == TEXT:
@@ -272,10 +272,8 @@ def _split(  # type: ignore[no-untyped-def]
             if kind == NUMBER_32:
                 good &= -_GREATEST_32 <= value <= _GREATEST_32
                 small[slot, rows] = value
-                no_small[slot, rows] = is_null
             else:
                 large[slot, rows] = value
-                no_large[slot, rows] = is_null
         if good:
             places[rows] = line
             rows += 1
@@ -373,12 +371,38 @@ def _new_entry(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _gather(written, entries, offsets, out):  # type: ignore[no-untyped-def]
-    """The bytes of each text, one behind the other."""
-    for entry in range(len(entries)):
-        begin, to = np.int64(entries[entry] >> np.uint64(_LENGTH_BITS)), offsets[entry]
-        for i in range(offsets[entry + 1] - to):
-            out[to + i] = written[begin + i]
+def _gather(written, entries, sizes, offsets, text, begins):  # type: ignore[no-untyped-def]
+    """The texts of each column one behind the other, and where each begins among its column's."""
+    at = first = 0
+    for slot in range(len(sizes)):
+        begins[slot] = at
+        offsets[first] = 0
+        for entry in range(sizes[slot]):
+            known = entries[slot, entry, 3]
+            begin, size = np.int64(known >> np.uint64(_LENGTH_BITS)), np.int64(known & np.uint64(_LENGTH))
+            for i in range(size):
+                text[at + i] = written[begin + i]
+            at += size
+            offsets[first + entry + 1] = at - begins[slot]
+        first += sizes[slot] + 1
+
+
+@njit(cache=True, nogil=True)
+def _pack_valid(absent, rows, nulls, valid):  # type: ignore[no-untyped-def]
+    """Arrow's bits of the rows that are not absent, and how many are absent, where nulls says that some may be."""
+    for i in range(len(nulls)):
+        if nulls[i]:
+            nulls[i] = 0
+            for place in range(valid.shape[1]):
+                flags = word(absent, i * absent.shape[1] + 8 * place) & _LOWEST
+                if rows - 8 * place < 8:
+                    flags &= (np.uint64(1) << np.uint64(8 * (rows - 8 * place))) - np.uint64(1)
+                nulls[i] += ones(flags)
+                # Each byte's bit goes to its place in the highest byte.
+                valid[i, place] = ~((flags * np.uint64(0x0102040810204080)) >> np.uint64(56))
+
+
+_LOWEST = np.uint64(0x0101010101010101)
 
 
 def kinds_of(columns: Sequence[str], wanted: Mapping[str, str]) -> list[tuple[str, int]]:
