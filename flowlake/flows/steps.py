@@ -94,7 +94,6 @@ def _read_object(item: RawObject, store: ObjectStore, summary: Summary, lookup: 
     made = made_at(item.key)
     # An object lies in reach of two hours; what can't be read of it is listed with the hour of its name.
     listed_here = made is None or Hour.holding(made.timestamp()) == task.hour
-    placed: set[str | None] = {None}
     try:
         with store.open(item.key) as stream:
             # Where records of this task had to tell of their interfaces once, the next objects' are asked at once.
@@ -107,7 +106,7 @@ def _read_object(item: RawObject, store: ObjectStore, summary: Summary, lookup: 
                     rejects = _without_start(block.records.num_rows)
                 elif block.records.num_rows:
                     summary.add(item.source, block.records, block.fields, block.kind == "transit_gateway")
-                    if _strangers(block.records, placed, summary, lookup):
+                    if _strangers(block.records, summary, lookup):
                         if columns is COLUMNS:
                             _read_facts(item, store, summary, task)
                         elif block.kind == "vpc":
@@ -130,20 +129,26 @@ def _read_object(item: RawObject, store: ObjectStore, summary: Summary, lookup: 
     summary.note_object(item.source, lines, torn, reasons, listed_here)
 
 
-def _strangers(records: pa.Table, placed: set[str | None], summary: Summary, lookup: Lookup) -> bool:
+def _strangers(records: pa.Table, summary: Summary, lookup: Lookup) -> bool:
     """Whether the block has interfaces whose VPC the book does not know and of which nothing was noted. Looks at each
-    interface once an object; placed is added to.
+    interface that it finds placed once.
     """
     columns = [
         records[name].combine_chunks() for name in ("interface_id", "resource_id") if name in records.column_names
     ]
     if len(columns) == 2 and not columns[0].null_count:
         del columns[1]
-    new = {name for column in columns for name in column.dictionary.to_pylist()} - placed
-    placed |= new
-    asked = [name for name in new if name not in summary.told]
-    codes = lookup.interfaces.codes(asked).tolist()
-    return any(code < 0 or lookup.interface_vpc[code] < 0 for code in codes)
+    strangers = False
+    for column in columns:
+        new = summary.not_placed(column.dictionary)
+        codes = lookup.interfaces.codes(new)
+        placed = [
+            (code >= 0 and lookup.interface_vpc[code] >= 0) or name in summary.told
+            for name, code in zip(new, codes.tolist(), strict=True)
+        ]
+        summary.place([name for name, is_placed in zip(new, placed, strict=True) if is_placed])
+        strangers |= not all(placed)
+    return strangers
 
 
 def _read_facts(item: RawObject, store: ObjectStore, summary: Summary, task: Task) -> None:

@@ -30,7 +30,7 @@ from flowlake.flows.address_codes import AddressCodes
 from flowlake.flows.columns import entries, numbers, taken
 from flowlake.flows.hashing import distinct
 from flowlake.flows.sums import ADDRESS_BITS, EXTRA_BITS, INTERFACE_BITS, KEYS, MEASURES, Sums
-from flowlake.flows.text_codes import TextCodes
+from flowlake.flows.text_codes import TextCodes, grown
 from flowlake.lake.hours import SECONDS, Hour
 
 I64 = npt.NDArray[np.int64]
@@ -167,6 +167,7 @@ class Summary:
     def clear(self) -> None:
         """Begins anew; what was held has been sent on."""
         self.addresses, self.interfaces = AddressCodes(), TextCodes()
+        self._placed = np.zeros(0, dtype=np.bool_)
         self.extras: dict[tuple | None, int] = {None: NULL}
         self.sources: dict[Source, int] = {}
         self.counts: list[_Counts] = []
@@ -292,6 +293,16 @@ class Summary:
             key = tuple(_said(columns[name][row], texts.get(name)) if name in columns else None for name in EXTRAS[:-2])
             codes[i] = self.extras.setdefault(key + flags, len(self.extras))
         return codes[inverse]
+
+    def not_placed(self, names: pa.StringArray) -> list[str]:
+        """Of distinct names of interfaces those that were not said to be placed."""
+        codes = self.interfaces.of_texts(names)
+        self._placed = grown(self._placed, len(self.interfaces), False)
+        return names.filter(pa.array(~self._placed[codes])).to_pylist()
+
+    def place(self, names: list[str]) -> None:
+        """Says that it is known where interfaces are."""
+        self._placed[self.interfaces.of_texts(pa.array(names, pa.string()))] = True
 
     @property
     def facts(self) -> dict[int, dict[str, str]]:

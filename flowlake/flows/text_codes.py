@@ -55,12 +55,14 @@ class TextCodes:
             _fill_table(self._keys, self._count, self._table)
 
 
-def grown(values: npt.NDArray, size: int) -> npt.NDArray:
-    """The values in an array of at least that many places, a power of two of them."""
+def grown(values: npt.NDArray, size: int, new: object = None) -> npt.NDArray:
+    """The values in an array of at least that many places, a power of two of them; the new ones hold what is given."""
     if size <= len(values):
         return values
     larger = np.empty(1 << (size - 1).bit_length(), values.dtype)
     larger[: len(values)] = values
+    if new is not None:
+        larger[len(values) :] = new
     return larger
 
 

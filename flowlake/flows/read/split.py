@@ -373,7 +373,7 @@ def _new_entry(  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _gather(written, entries, sizes, offsets, text, begins):  # type: ignore[no-untyped-def]
     """The texts of each column one behind the other, and where each begins among its column's."""
-    at = first = 0
+    at, first = np.int64(0), 0
     for slot in range(len(sizes)):
         begins[slot] = at
         offsets[first] = 0
