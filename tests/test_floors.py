@@ -29,7 +29,7 @@ OUTSIDE = {
 
 # The edges: the only modules of flows that know these.
 ONLY_IN = {
-    "numba": {"address_codes", "columns", "hashing", "ipv4", "split", "sums", "text_codes", "words"},
+    "numba": {"address_codes", "columns", "hashing", "ipv4", "minutes", "split", "sums", "text_codes", "words"},
     "llvmlite": {"words"},
     "pyspark": {"job", "spark", "schemas"},
     "great_expectations": {"audit"},

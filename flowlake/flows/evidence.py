@@ -19,21 +19,19 @@ from flowlake.flows.addresses import U64, is_none, is_public
 from flowlake.flows.book import FlowLog
 from flowlake.flows.hashing import distinct_values
 from flowlake.flows.lookup import FORWARDERS, NAT, NOBODY, AddressIndex, Lookup, Names, scopes, within
+from flowlake.flows.minutes import MINUTES_BEFORE, WHOLE_HOUR, minutes_masks
 from flowlake.flows.summarise import (
     ACCEPT,
     EGRESS,
     EXTRAS,
     FACTS,
     INGRESS,
-    MINUTES_BEFORE,
     NULL,
     REJECT,
     SOURCE_COUNTS,
     UNSAID,
-    WHOLE_HOUR,
     Source,
     Summary,
-    minutes_masks,
 )
 from flowlake.flows.sums import BEFORE
 
@@ -239,10 +237,13 @@ def evidence_of(worker: Worker, lookup: Lookup) -> dict[str, pa.Table]:
     sure = (worker.local == worker.local_pkt) | (worker.interface[interface] >= 0)
     own = worker.own & (interface != NULL)
     here = col["slot"] < BEFORE
+    told, masks_here = col, masks
+    if not bool(here.all()):
+        told, masks_here = {name: values[here] for name, values in col.items()}, masks[here]
     facts = summary.facts
     return {
         "sources": _sources_table(summary),
-        "lines": _lines(summary, {name: values[here] for name, values in col.items()}, masks[here], names),
+        "lines": _lines(summary, told, masks_here, names),
         "facts": pa.table(
             {
                 "interface": names.take(pa.array(list(facts), pa.int64())),

@@ -29,9 +29,10 @@ import pyarrow.compute as pc
 from flowlake.flows.address_codes import AddressCodes
 from flowlake.flows.columns import entries, numbers, taken
 from flowlake.flows.hashing import distinct
+from flowlake.flows.minutes import minutes_masks
 from flowlake.flows.sums import ADDRESS_BITS, EXTRA_BITS, INTERFACE_BITS, KEYS, MEASURES, Sums
 from flowlake.flows.text_codes import TextCodes, grown
-from flowlake.lake.hours import SECONDS, Hour
+from flowlake.lake.hours import Hour
 
 I64 = npt.NDArray[np.int64]
 
@@ -402,42 +403,3 @@ def _said(number: int, texts: list | None) -> object:
     if texts is not None:
         return texts[number]
     return None if number < 0 else int(number)
-
-
-MINUTES_BEFORE = 2
-_MINUTES = SECONDS // 60
-
-
-def minutes_mask(start: int, end: int, hour_starts: int) -> int:
-    """Minutes touched by [start, end] as a bit mask: bit 2 is the hour's first minute, bits 0 and 1 what was before,
-    62 and 63 what comes after.
-    """
-    first = min(max((start - hour_starts) // 60 + MINUTES_BEFORE, 0), 63)
-    last = min(max((end - hour_starts) // 60 + MINUTES_BEFORE, 0), 63)
-    return ((1 << (last - first + 1)) - 1) << first
-
-
-def minutes_masks(start: I64, end: I64, hour_starts: int) -> npt.NDArray[np.uint64]:
-    """minutes_mask for many spans."""
-    first = np.clip((start - hour_starts) // 60 + MINUTES_BEFORE, 0, 63).astype(np.uint64)
-    last = np.clip((end - hour_starts) // 60 + MINUTES_BEFORE, 0, 63).astype(np.uint64)
-    ones = np.uint64(0xFFFFFFFFFFFFFFFF)
-    length = np.maximum(last, first) - first
-    return (ones >> (np.uint64(63) - length)) << first
-
-
-def first_and_last_minute(masks: npt.NDArray[np.uint64]) -> tuple[I64, I64]:
-    """The first and the last minute in each mask, counted from the hour's first (0); -2 is all before -1, 61 all
-    after 60.
-    """
-    lowest = masks & (~masks + np.uint64(1))
-    highest = masks.copy()
-    for shift in (1, 2, 4, 8, 16, 32):
-        highest |= highest >> np.uint64(shift)
-    highest ^= highest >> np.uint64(1)
-    # Powers of two are exact as floats.
-    bits = [np.log2(np.maximum(one, np.uint64(1)).astype(np.float64)).astype(np.int64) for one in (lowest, highest)]
-    return bits[0] - MINUTES_BEFORE, bits[1] - MINUTES_BEFORE
-
-
-WHOLE_HOUR = ((1 << _MINUTES) - 1) << MINUTES_BEFORE
