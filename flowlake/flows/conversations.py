@@ -38,9 +38,10 @@ from flowlake.flows.attribute import (
 from flowlake.flows.evidence import NOT_LOGGED, REJECTED, SKIPPED
 from flowlake.flows.hashing import distinct
 from flowlake.flows.lookup import NOBODY, mix
+from flowlake.flows.minutes import minutes_masks
 from flowlake.flows.roles import has_ports
 from flowlake.flows.routes import Router
-from flowlake.flows.summarise import ACCEPT, REJECT, minutes_masks, slot_seconds
+from flowlake.flows.summarise import ACCEPT, REJECT, slot_seconds
 
 I64 = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]

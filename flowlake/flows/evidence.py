@@ -19,23 +19,21 @@ from flowlake.flows.addresses import U64, is_none, is_public
 from flowlake.flows.book import FlowLog
 from flowlake.flows.hashing import distinct_values
 from flowlake.flows.lookup import FORWARDERS, NAT, NOBODY, AddressIndex, Lookup, Names, scopes, within
+from flowlake.flows.minutes import MINUTES_BEFORE, WHOLE_HOUR, minutes_masks
 from flowlake.flows.summarise import (
     ACCEPT,
-    BEFORE,
     EGRESS,
     EXTRAS,
     FACTS,
     INGRESS,
-    MINUTES_BEFORE,
     NULL,
     REJECT,
     SOURCE_COUNTS,
     UNSAID,
-    WHOLE_HOUR,
     Source,
     Summary,
-    minutes_masks,
 )
+from flowlake.flows.sums import BEFORE
 
 I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
@@ -77,7 +75,7 @@ def examine(summary: Summary, lookup: Lookup) -> Worker:
     """
     sums = summary.sums()
     high, low = summary.addresses.high, summary.addresses.low
-    names = [str(name) if name is not None else None for name in summary.interfaces.list()]
+    names = summary.interfaces.list()
     interface = lookup.interfaces.codes(names)
     col = {
         name: sums[name].to_numpy() for name in ("interface", "src", "dst", "pkt_src", "pkt_dst", "direction", "extra")
@@ -166,7 +164,7 @@ def _forwards(
         if name is not None and name.startswith("nat-"):
             result[code] = NAT
     column = EXTRAS.index("interface_type")
-    kinds = [FORWARDERS.get(key[column] or "", 0) if key else 0 for key in summary.extras.list()]
+    kinds = [FORWARDERS.get(key[column] or "", 0) if key else 0 for key in summary.extras]
     if any(kinds):
         of_row = np.array(kinds, dtype=np.int8)[col["extra"]]
         np.maximum.at(result, col["interface"], of_row)
@@ -229,7 +227,7 @@ def _inside_of_regional(
 def evidence_of(worker: Worker, lookup: Lookup) -> dict[str, pa.Table]:
     """Tables sources, lines, attested, listeners and facts of one worker, with texts instead of codes."""
     summary, sums = worker.summary, worker.sums
-    names = pa.array([None if name is None else str(name) for name in summary.interfaces.list()], pa.string())
+    names = pa.array(summary.interfaces.list(), pa.string())
     used = ("source", "interface", "action", "records", "bytes", "first", "last", "slot")
     col = {name: sums[name].to_numpy() for name in used}
     masks = minutes_masks(col["first"], col["last"], summary.hour.starts)
@@ -239,10 +237,13 @@ def evidence_of(worker: Worker, lookup: Lookup) -> dict[str, pa.Table]:
     sure = (worker.local == worker.local_pkt) | (worker.interface[interface] >= 0)
     own = worker.own & (interface != NULL)
     here = col["slot"] < BEFORE
+    told, masks_here = col, masks
+    if not bool(here.all()):
+        told, masks_here = {name: values[here] for name, values in col.items()}, masks[here]
     facts = summary.facts
     return {
         "sources": _sources_table(summary),
-        "lines": _lines(summary, {name: values[here] for name, values in col.items()}, masks[here], names),
+        "lines": _lines(summary, told, masks_here, names),
         "facts": pa.table(
             {
                 "interface": names.take(pa.array(list(facts), pa.int64())),

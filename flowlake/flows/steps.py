@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from flowlake.flows import attribute as attribution
+from flowlake.flows import summarise
 from flowlake.flows.attribute import LEGS, World
 from flowlake.flows.connections import tell_by_connections
 from flowlake.flows.conversations import (
@@ -43,11 +44,12 @@ from flowlake.flows.hashing import distinct
 from flowlake.flows.lookup import NOBODY, Lookup
 from flowlake.flows.objects import RawObject, made_at
 from flowlake.flows.packing import packed
-from flowlake.flows.parcels import pack, unpack
+from flowlake.flows.parcels import narrowed, pack, unpack
 from flowlake.flows.present import present
 from flowlake.flows.read import NotAFlowLog, read_blocks
 from flowlake.flows.routes import Router
-from flowlake.flows.summarise import BEFORE, COLUMNS, EXTRAS, FACTS, Source, Summary
+from flowlake.flows.summarise import COLUMNS, EXTRAS, FACTS, Source, Summary
+from flowlake.flows.sums import BEFORE
 from flowlake.lake.hours import Hour
 from flowlake.lake.store import ObjectStore
 
@@ -96,7 +98,6 @@ def _read_object(item: RawObject, store: ObjectStore, summary: Summary, lookup: 
     made = made_at(item.key)
     # An object lies in reach of two hours; what can't be read of it is listed with the hour of its name.
     listed_here = made is None or Hour.holding(made.timestamp()) == task.hour
-    placed: set[str | None] = {None}
     try:
         with store.open(item.key) as stream:
             # Where records of this task had to tell of their interfaces once, the next objects' are asked at once.
@@ -108,7 +109,7 @@ def _read_object(item: RawObject, store: ObjectStore, summary: Summary, lookup: 
                 rejects = pa.concat_tables([block.rejects, rejects]) if rejects.num_rows else block.rejects
                 if block.records.num_rows:
                     summary.add(item.source, records, block.fields, block.kind == "transit_gateway")
-                    if records.num_rows and _strangers(records, placed, summary, lookup):
+                    if records.num_rows and _strangers(records, summary, lookup):
                         if columns is COLUMNS:
                             _read_facts(item, store, summary, task)
                         elif block.kind == "vpc":
@@ -131,20 +132,26 @@ def _read_object(item: RawObject, store: ObjectStore, summary: Summary, lookup: 
     summary.note_object(item.source, lines, torn, reasons, listed_here)
 
 
-def _strangers(records: pa.Table, placed: set[str | None], summary: Summary, lookup: Lookup) -> bool:
+def _strangers(records: pa.Table, summary: Summary, lookup: Lookup) -> bool:
     """Whether the block has interfaces whose VPC the book does not know and of which nothing was noted. Looks at each
-    interface once an object; placed is added to.
+    interface that it finds placed once.
     """
     columns = [
         records[name].combine_chunks() for name in ("interface_id", "resource_id") if name in records.column_names
     ]
     if len(columns) == 2 and not columns[0].null_count:
         del columns[1]
-    new = {name for column in columns for name in column.dictionary.to_pylist()} - placed
-    placed |= new
-    asked = [name for name in new if name not in summary.told]
-    codes = lookup.interfaces.codes(asked).tolist()
-    return any(code < 0 or lookup.interface_vpc[code] < 0 for code in codes)
+    strangers = False
+    for column in columns:
+        new = summary.not_placed(column.dictionary)
+        codes = lookup.interfaces.codes(new)
+        placed = [
+            (code >= 0 and lookup.interface_vpc[code] >= 0) or name in summary.told
+            for name, code in zip(new, codes.tolist(), strict=True)
+        ]
+        summary.place([name for name, is_placed in zip(new, placed, strict=True) if is_placed])
+        strangers |= not all(placed)
+    return strangers
 
 
 def _read_facts(item: RawObject, store: ObjectStore, summary: Summary, task: Task) -> None:
@@ -196,12 +203,12 @@ def _finish(summary: Summary, lookup: Lookup) -> Iterator[Parcel]:
 
 def _pack_worker(worker: Worker) -> bytes:
     summary = worker.summary
-    names = [None if t is None else str(t) for t in summary.interfaces.list()]
-    keys = summary.extras.list()
+    names = summary.interfaces.list()
+    keys = list(summary.extras)
     extras = {
         name: pa.array([None if k is None else _text(k[i]) for k in keys], pa.string()) for i, name in enumerate(EXTRAS)
     }
-    sums = worker.sums.append_column("own", pa.array(worker.own))
+    sums = narrowed(worker.sums).append_column("own", pa.array(worker.own))
     sources = [
         (s.flow_log_id, s.account_id, s.region, c.transit) for s, c in zip(summary.sources, summary.counts, strict=True)
     ]
@@ -252,7 +259,7 @@ def unpack_sums(payload: bytes) -> Sums:
     columns = [tables["extras"][name].to_pylist() for name in EXTRAS]
     rows = tables["sources"].to_pylist()
     return Sums(
-        tables["sums"].drop_columns(["own"]),
+        tables["sums"].drop_columns(["own"]).cast(summarise.SUMS),
         tables["addresses"]["high"].to_numpy(),
         tables["addresses"]["low"].to_numpy(),
         tables["sums"]["own"].to_numpy(),

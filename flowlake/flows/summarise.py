@@ -27,8 +27,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flowlake.flows.address_codes import AddressCodes
-from flowlake.flows.hashing import distinct_values
-from flowlake.lake.hours import SECONDS, Hour
+from flowlake.flows.columns import entries, numbers, taken
+from flowlake.flows.hashing import distinct
+from flowlake.flows.minutes import minutes_masks
+from flowlake.flows.sums import ADDRESS_BITS, EXTRA_BITS, INTERFACE_BITS, KEYS, MEASURES, Sums
+from flowlake.flows.text_codes import TextCodes, grown
+from flowlake.lake.hours import Hour
 
 I64 = npt.NDArray[np.int64]
 
@@ -94,13 +98,9 @@ EXTRAS = (
 )
 
 ACCEPT, REJECT, UNKNOWN_ACTION = 0, 1, 2
-BEFORE, AFTER = 62, 63
-"""Slots of what begins beside the hour, as near as two clocks may be off: it tells whose a connection was, uncounted.
-"""
 UNSAID, INGRESS, EGRESS = 0, 1, 2
 NULL = 0
 
-_ADDRESS_BITS, _INTERFACE_BITS, _EXTRA_BITS = 22, 19, 19
 SOURCE_COUNTS = (
     "objects",
     "objects_torn",
@@ -133,62 +133,6 @@ def slot_seconds(window_seconds: int) -> int:
     return next(window_seconds // n for n in range(1, 61) if window_seconds % n == 0 and window_seconds // n <= 300)
 
 
-class Texts:
-    """Distinct texts as integers, in order of first sight; null is 0."""
-
-    def __init__(self) -> None:
-        self.codes: dict[object, int] = {None: NULL}
-
-    def __len__(self) -> int:
-        return len(self.codes)
-
-    def code(self, text: object) -> int:
-        return self.codes.setdefault(text, len(self.codes))
-
-    def of_column(self, column: pa.Array) -> I64:
-        """Codes of a dictionary (or plain) array, looking at each distinct text once."""
-        if not pa.types.is_dictionary(column.type):
-            column = pc.dictionary_encode(column)
-        codes = self.codes
-        translated = np.fromiter(
-            (codes.setdefault(text, len(codes)) for text in column.dictionary.to_pylist()),
-            dtype=np.int64,
-            count=len(column.dictionary),
-        )
-        translated = np.append(translated, NULL)
-        indices = column.indices
-        if indices.null_count:
-            indices = indices.fill_null(len(translated) - 1)
-        return translated[indices.to_numpy(zero_copy_only=False)]
-
-    def list(self) -> list:
-        return list(self.codes)
-
-
-_MEASURES = [
-    ("bytes", "sum"),
-    ("packets", "sum"),
-    ("records", "sum"),
-    ("first", "min"),
-    ("last", "max"),
-    ("opened", "sum"),
-    ("answered", "max"),
-]
-_GROUPED = {
-    "bytes_sum": "bytes",
-    "packets_sum": "packets",
-    "records_sum": "records",
-    "first_min": "first",
-    "last_max": "last",
-}
-_GROUPED |= {"opened_sum": "opened", "answered_max": "answered"}
-
-
-def _group(table: pa.Table) -> pa.Table:
-    grouped = table.group_by(["k1", "k2", "k3"], use_threads=False).aggregate(_MEASURES)
-    return grouped.rename_columns([_GROUPED.get(name, name) for name in grouped.column_names])
-
-
 @dataclass
 class _Counts:
     objects: int = 0
@@ -214,7 +158,6 @@ class Summary:
     with records.
     """
 
-    GROUP_AT = 500_000
     FULL_AT = 1_500_000
 
     def __init__(self, hour: Hour, window_seconds: int) -> None:
@@ -224,24 +167,23 @@ class Summary:
 
     def clear(self) -> None:
         """Begins anew; what was held has been sent on."""
-        self.addresses, self.interfaces, self.extras = AddressCodes(), Texts(), Texts()
+        self.addresses, self.interfaces = AddressCodes(), TextCodes()
+        self._placed = np.zeros(0, dtype=np.bool_)
+        self.extras: dict[tuple | None, int] = {None: NULL}
         self.sources: dict[Source, int] = {}
         self.counts: list[_Counts] = []
         self.no_traffic: dict[tuple[int, int], list[int]] = {}
-        self._parts: list[pa.Table] = []
-        self._rows = 0
-        self._waiting: list[pa.Table] = []
-        self._waiting_rows = 0
+        self._sums = Sums(self.hour.starts, self.hour.ends, self.slot_seconds)
 
     def is_full(self) -> bool:
         """Whether it holds as much as it should: then it is to be sent on and cleared."""
         nearly = 0.9
         return (
-            len(self.addresses) > nearly * (1 << _ADDRESS_BITS)
-            or len(self.interfaces) > nearly * (1 << _INTERFACE_BITS)
-            or len(self.extras) > nearly * (1 << _EXTRA_BITS)
+            len(self.addresses) > nearly * (1 << ADDRESS_BITS)
+            or len(self.interfaces) > nearly * (1 << INTERFACE_BITS)
+            or len(self.extras) > nearly * (1 << EXTRA_BITS)
             or len(self.sources) >= 1000
-            or self._rows > self.FULL_AT
+            or len(self._sums) > self.FULL_AT
         )
 
     def source(self, source: Source) -> int:
@@ -273,187 +215,144 @@ class Summary:
             stray = data & ~here
             counts.stray_records += int(np.count_nonzero(stray))
             counts.stray_bytes += int(amounts[stray].sum())
+        own = self.interfaces.of_column(batch["interface_id"]) if "interface_id" in names else np.zeros(size, np.int32)
         if not bool(data.all()):
-            # What was lost in an interval that reaches into the hour, by this clock or by the other reporter's, may
-            # have begun in it.
-            off = np.where(status == _SKIPDATA, 2 * CLOCK_SECONDS, 0)
-            reaching = (starts < self.hour.ends + off) & (ends > self.hour.starts - off)
-            self._no_traffic(at, counts, batch, names, here & ~data, reaching & ~data, status, starts, ends)
+            silent = np.flatnonzero(~data)
+            self._no_traffic(at, counts, own[silent], here[silent], status[silent], starts[silent], ends[silent])
         # Packets that this clock puts beside the hour the other reporter's may put into it: such records tell ends,
         # never bytes.
         beside = (ends >= self.hour.starts - 2 * CLOCK_SECONDS) & (starts < self.hour.ends + 2 * CLOCK_SECONDS)
-        keep = np.flatnonzero((here | beside) & data)
-        if not len(keep):
+        kept = (here | beside) & data
+        if not bool(kept.any()):
             return
-        if len(keep) < size // 2:
-            batch = batch.take(pa.array(keep))
-            keep, size = np.arange(len(keep)), len(keep)
-        keys = self._keys(at, batch, names, transit)
-        columns = keys | {
-            "bytes": _numbers(batch, "bytes", names, size),
+        records = self._keys(batch, names, own, transit) | {
+            "start": starts,
+            "end": ends,
+            "bytes": amounts,
             "packets": _numbers(batch, "packets", names, size),
-            "first": _numbers(batch, "start", names, size),
-            "last": _numbers(batch, "end", names, size),
         }
-        if len(keep) < size:
-            # Few lines are left out: cheaper so than taking them out of every column of the batch.
-            columns = {name: values[keep] for name, values in columns.items()}
-        self._wait(counts, columns)
+        told = self._sums.add(at, records, kept)
+        counts.records += told.records
+        counts.bytes += told.bytes
+        counts.longest = max(counts.longest, told.longest)
+        counts.actions |= told.actions
 
-    def _keys(self, at: int, batch: pa.RecordBatch, names: set[str], transit: bool) -> dict[str, npt.NDArray]:
-        """What records are told apart by, and the handshakes seen in them."""
+    def _keys(
+        self, batch: pa.RecordBatch, names: set[str], own: npt.NDArray[np.int32], transit: bool
+    ) -> dict[str, npt.NDArray]:
+        """What records are told apart by, and their flags. own: the codes of their interface_id."""
         size = batch.num_rows
-        nothing = np.zeros(size, dtype=np.int64)
-        interface_column = "tgw_attachment_id" if transit else "interface_id"
-        if interface_column not in names and "resource_id" in names:
-            interface_column = "resource_id"
-        interface = self.interfaces.of_column(batch[interface_column]) if interface_column in names else nothing
-        if interface_column == "interface_id" and "resource_id" in names and bool((interface == NULL).any()):
-            interface = np.where(interface == NULL, self.interfaces.of_column(batch["resource_id"]), interface)
-        src = self.addresses.of_column(batch["srcaddr"]) if "srcaddr" in names else nothing
-        dst = self.addresses.of_column(batch["dstaddr"]) if "dstaddr" in names else nothing
-        pkt_src = self.addresses.of_column(batch["pkt_srcaddr"]) if "pkt_srcaddr" in names else src
-        pkt_dst = self.addresses.of_column(batch["pkt_dstaddr"]) if "pkt_dstaddr" in names else dst
-        if pkt_src is not src:
-            pkt_src = np.where(pkt_src == NULL, src, pkt_src)
-        if pkt_dst is not dst:
-            pkt_dst = np.where(pkt_dst == NULL, dst, pkt_dst)
-        action = (
-            _codes(batch["action"], {"ACCEPT": ACCEPT, "REJECT": REJECT}, UNKNOWN_ACTION) if "action" in names else None
-        )
-        if action is None:
-            action = np.full(size, ACCEPT if transit else UNKNOWN_ACTION, dtype=np.int64)
-        direction = (
-            _codes(batch["flow_direction"], {"ingress": INGRESS, "egress": EGRESS}, UNSAID)
-            if "flow_direction" in names
-            else nothing
-        )
-        starts = _numbers(batch, "start", names, size)
-        slot = (starts - self.hour.starts) // self.slot_seconds
-        slot = np.where(starts < self.hour.starts, BEFORE, np.where(starts < self.hour.ends, slot, AFTER))
-        flags = _numbers(batch, "tcp_flags", names, size) & 18 if "tcp_flags" in names else nothing
-        extra = self._extra(batch, names)
-        ports = _numbers(batch, "srcport", names, size) << 16 | _numbers(batch, "dstport", names, size)
-        protocol = _numbers(batch, "protocol", names, size)
+        nothing = np.zeros(size, dtype=np.int32)
+
+        def addresses(name: str) -> npt.NDArray[np.int32]:
+            return self.addresses.of_column(batch[name]) if name in names else nothing
+
+        interface = own
+        named_by = "tgw_attachment_id" if transit else "interface_id"
+        if named_by not in names and "resource_id" in names:
+            named_by = "resource_id"
+        if named_by != "interface_id":
+            interface = self.interfaces.of_column(batch[named_by]) if named_by in names else nothing
+        elif "resource_id" in names and bool((own == NULL).any()):
+            interface = np.where(own == NULL, self.interfaces.of_column(batch["resource_id"]), own)
+        if "action" in names:
+            action = _codes(batch["action"], {"ACCEPT": ACCEPT, "REJECT": REJECT}, UNKNOWN_ACTION)
+        else:
+            action = np.full(size, ACCEPT if transit else UNKNOWN_ACTION, dtype=np.int32)
+        direction = nothing
+        if "flow_direction" in names:
+            direction = _codes(batch["flow_direction"], {"ingress": INGRESS, "egress": EGRESS}, UNSAID)
         return {
-            "k1": interface << 2 * _ADDRESS_BITS | src << _ADDRESS_BITS | dst,
-            "k2": extra << 2 * _ADDRESS_BITS | pkt_src << _ADDRESS_BITS | pkt_dst,
-            "k3": at << 50 | slot << 44 | direction << 42 | action << 40 | protocol << 32 | ports,
-            "opened": (flags == 2).astype(np.int64),
-            "answered": (flags == 18).astype(np.int8),
+            "interface": interface,
+            "src": addresses("srcaddr"),
+            "dst": addresses("dstaddr"),
+            "pkt_src": addresses("pkt_srcaddr"),
+            "pkt_dst": addresses("pkt_dstaddr"),
+            "extra": self._extra(batch, names),
+            "action": action,
+            "direction": direction,
+            **{name: _numbers(batch, name, names, size) for name in ("srcport", "dstport", "protocol", "tcp_flags")},
         }
 
-    def _wait(self, counts: _Counts, columns: dict[str, npt.NDArray]) -> None:
-        """Counts records and keeps them until they are added up."""
-        size = len(columns["k1"])
-        here = (columns["k3"] >> 44 & 63) < BEFORE
-        counts.records += int(np.count_nonzero(here))
-        counts.bytes += int(columns["bytes"][here].sum())
-        counts.longest = max(counts.longest, int((columns["last"] - columns["first"]).max(initial=0)))
-        for action in (ACCEPT, REJECT, UNKNOWN_ACTION):
-            if not counts.actions >> action & 1 and bool(((columns["k3"] >> 40 & 3) == action).any()):
-                counts.actions |= 1 << action
-        table = pa.table(columns | {"records": np.ones(size, dtype=np.int64)})
-        self._waiting.append(table)
-        self._waiting_rows += size
-        if self._waiting_rows > self.GROUP_AT:
-            self._group_waiting()
-
-    def _group_waiting(self) -> None:
-        """Adds up what came since the last time. Objects of other five minutes hold other slots: adding up all once
-        more would bring little.
-        """
-        if self._waiting:
-            part = _group(pa.concat_tables(self._waiting))
-            self._parts.append(part)
-            self._rows += part.num_rows
-            self._waiting, self._waiting_rows = [], 0
-
-    def _extra(self, batch: pa.RecordBatch, names: set[str]) -> I64:
+    def _extra(self, batch: pa.RecordBatch, names: set[str]) -> npt.NDArray[np.int32]:
         """Code of the batch's rows for all fields that are evidence only, together: there are few distinct ones."""
-        size = batch.num_rows
-        combined = np.zeros(size, dtype=np.int64)
-        present: list[tuple[str, list, int]] = []
+        columns: dict[str, npt.NDArray] = {}
+        texts: dict[str, list] = {}
         for name in EXTRAS:
-            if name not in names:
-                continue
-            column = batch[name]
-            if not pa.types.is_dictionary(column.type):
-                if name == "traffic_path" or name == "encryption_status":
-                    # Small numbers: no dictionary needed.
-                    values = column.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64) + 1
-                    present.append(
-                        (name, [None, *range(int(values.max(initial=0)) + 1)], 1 + int(values.max(initial=0)))
-                    )
-                    combined = combined * (1 + int(values.max(initial=0))) + values
-                    continue
-                column = pc.dictionary_encode(column)
-            texts = [*column.dictionary.to_pylist(), None]
-            indices = column.indices
-            if indices.null_count:
-                indices = indices.fill_null(len(texts) - 1)
-            present.append((name, texts, len(texts)))
-            combined = combined * len(texts) + indices.to_numpy(zero_copy_only=False)
-        packet_addresses = "pkt_srcaddr" in names and "pkt_dstaddr" in names
-        distinct, inverse = distinct_values(combined)
-        codes = np.empty(len(distinct), dtype=np.int64)
-        for i, value in enumerate(distinct.tolist()):
-            row: dict[str, object] = {}
-            for name, texts, base in reversed(present):
-                value, digit = divmod(value, base)
-                row[name] = texts[digit]
-            key = tuple(row.get(name) for name in EXTRAS[:-2]) + (packet_addresses, "tcp_flags" in names)
-            codes[i] = self.extras.code(key)
+            if name in names and pa.types.is_integer(batch[name].type):
+                columns[name] = numbers(batch[name], -1)
+            elif name in names:
+                column = entries(batch[name])
+                texts[name] = [*column.dictionary.to_pylist(), None]
+                columns[name] = taken(column, np.arange(len(texts[name]) - 1), len(texts[name]) - 1)
+        first, inverse = (
+            distinct(*columns.values()) if columns else (np.zeros(1, np.int64), np.zeros(batch.num_rows, np.int64))
+        )
+        flags = "pkt_srcaddr" in names and "pkt_dstaddr" in names, "tcp_flags" in names
+        codes = np.empty(len(first), dtype=np.int32)
+        for i, row in enumerate(first.tolist()):
+            key = tuple(_said(columns[name][row], texts.get(name)) if name in columns else None for name in EXTRAS[:-2])
+            codes[i] = self.extras.setdefault(key + flags, len(self.extras))
         return codes[inverse]
+
+    def not_placed(self, names: pa.StringArray) -> list[str]:
+        """Of distinct names of interfaces those that were not said to be placed."""
+        codes = self.interfaces.of_texts(names)
+        self._placed = grown(self._placed, len(self.interfaces), False)
+        return names.filter(pa.array(~self._placed[codes])).to_pylist()
+
+    def place(self, names: list[str]) -> None:
+        """Says that it is known where interfaces are."""
+        self._placed[self.interfaces.of_texts(pa.array(names, pa.string()))] = True
 
     @property
     def facts(self) -> dict[int, dict[str, str]]:
         """What the records say of their own interfaces, by the interface's code."""
-        return {code: self.told[name] for name, code in self.interfaces.codes.items() if name in self.told}
+        return {code: self.told[name] for code, name in enumerate(self.interfaces.list()) if name in self.told}
 
     def note_facts(self, records: pa.Table) -> None:
         """What records say of their own interface, where the inventory may not know it: once an interface, and kept
         when the sums are sent on.
         """
-        owners = [records[n].cast(pa.string()) for n in ("interface_id", "resource_id") if n in records.column_names]
+        owners = [records[n].combine_chunks() for n in ("interface_id", "resource_id") if n in records.column_names]
         if not owners or not records.num_rows:
             return
-        owner = pc.coalesce(*owners).combine_chunks().dictionary_encode()
-        first = np.full(len(owner.dictionary) + 1, -1, dtype=np.int64)
-        codes = owner.indices.fill_null(len(owner.dictionary)).to_numpy(zero_copy_only=False)
+        owner = owners[0]
+        if owner.null_count and len(owners) > 1:
+            owner = pc.coalesce(*(column.cast(pa.string()) for column in owners)).dictionary_encode()
+        size = len(owner.dictionary)
+        first = np.full(size + 1, -1, dtype=np.int64)
+        codes = taken(owner, np.arange(size), size)
         first[codes[::-1]] = np.arange(len(codes))[::-1]
-        said = [name for name in FACTS if name in records.column_names]
-        for name, row in zip(owner.dictionary.to_pylist(), first.tolist(), strict=False):
-            if name not in self.told:
-                self.told[name] = {f: value for f in said if (value := records[f][row].as_py()) is not None}
+        new = [
+            (name, row)
+            for name, row in zip(owner.dictionary.to_pylist(), first.tolist(), strict=False)
+            if row >= 0 and name not in self.told
+        ]
+        rows = pa.array([row for _, row in new], pa.int64())
+        said = {name: records[name].take(rows).to_pylist() for name in FACTS if name in records.column_names}
+        for i, (name, _) in enumerate(new):
+            self.told[name] = {fact: values[i] for fact, values in said.items() if values[i] is not None}
 
     def _no_traffic(
-        self,
-        at: int,
-        counts: _Counts,
-        batch: pa.RecordBatch,
-        names: set[str],
-        here: npt.NDArray,
-        reaching: npt.NDArray,
-        status: I64,
-        starts: I64,
-        ends: I64,
+        self, at: int, counts: _Counts, own: npt.NDArray, here: npt.NDArray, status: npt.NDArray, starts: I64, ends: I64
     ) -> None:
+        """Counts NODATA and SKIPDATA lines."""
         counts.nodata += int(np.count_nonzero(here & (status == _NODATA)))
         counts.skipdata += int(np.count_nonzero(here & (status == _SKIPDATA)))
-        rows = np.flatnonzero(here | reaching)
-        if not len(rows):
-            return
-        interfaces = (
-            self.interfaces.of_column(batch["interface_id"])
-            if "interface_id" in names
-            else np.zeros(len(status), dtype=np.int64)
-        )
-        for row in rows.tolist():
-            seen = self.no_traffic.setdefault((at, int(interfaces[row])), [0, 0, 0])
-            seen[0 if status[row] == _NODATA else 1] += 1
-            if status[row] == _NODATA:
-                seen[2] |= minutes_mask(int(starts[row]), int(ends[row]), self.hour.starts)
+        # What was lost in an interval that reaches into the hour, by this clock or by the other reporter's, may
+        # have begun in it.
+        off = np.where(status == _SKIPDATA, 2 * CLOCK_SECONDS, 0)
+        reaching = (starts < self.hour.ends + off) & (ends > self.hour.starts - off)
+        told = here | reaching
+        masks = minutes_masks(starts, ends, self.hour.starts)
+        for interface, kind, mask in zip(own[told].tolist(), status[told].tolist(), masks[told].tolist(), strict=True):
+            seen = self.no_traffic.setdefault((at, interface), [0, 0, 0])
+            if kind == _NODATA:
+                seen[0] += 1
+                seen[2] |= mask
+            else:
+                seen[1] += 1
 
     def note_object(
         self, source: Source, lines: int, torn: bool, rejects: dict[str, int], listed_here: bool = True
@@ -471,56 +370,12 @@ class Summary:
             counts.reasons[reason] = counts.reasons.get(reason, 0) + number
 
     def sums(self) -> pa.Table:
-        """The sums with their keys as columns. A connection that came in several parts may have several rows."""
-        self._group_waiting()
-        if not self._parts:
-            return SUMS.empty_table()
-        table = pa.concat_tables(self._parts)
-        k1, k2, k3 = (table[k].to_numpy() for k in ("k1", "k2", "k3"))
-        mask = (1 << _ADDRESS_BITS) - 1
-        columns = {
-            "source": (k3 >> 50).astype(np.int32),
-            "interface": (k1 >> 2 * _ADDRESS_BITS).astype(np.int32),
-            "src": (k1 >> _ADDRESS_BITS & mask).astype(np.int32),
-            "dst": (k1 & mask).astype(np.int32),
-            "pkt_src": (k2 >> _ADDRESS_BITS & mask).astype(np.int32),
-            "pkt_dst": (k2 & mask).astype(np.int32),
-            "extra": (k2 >> 2 * _ADDRESS_BITS).astype(np.int32),
-            "srcport": (k3 >> 16 & 0xFFFF).astype(np.int32),
-            "dstport": (k3 & 0xFFFF).astype(np.int32),
-            "protocol": (k3 >> 32 & 0xFF).astype(np.int16),
-            "action": (k3 >> 40 & 3).astype(np.int8),
-            "direction": (k3 >> 42 & 3).astype(np.int8),
-            "slot": (k3 >> 44 & 63).astype(np.int16),
-        }
-        columns |= {name: table[name].to_numpy() for name, _ in _MEASURES}
-        return pa.table(columns).cast(SUMS)
+        """The sums with their keys as columns."""
+        columns = self._sums.columns()
+        return pa.table([columns[name] for name in SUMS.names], schema=SUMS)
 
 
-SUMS = pa.schema(
-    [
-        ("source", pa.int32()),
-        ("interface", pa.int32()),
-        ("src", pa.int32()),
-        ("dst", pa.int32()),
-        ("pkt_src", pa.int32()),
-        ("pkt_dst", pa.int32()),
-        ("extra", pa.int32()),
-        ("srcport", pa.int32()),
-        ("dstport", pa.int32()),
-        ("protocol", pa.int16()),
-        ("action", pa.int8()),
-        ("direction", pa.int8()),
-        ("slot", pa.int16()),
-        ("bytes", pa.int64()),
-        ("packets", pa.int64()),
-        ("records", pa.int64()),
-        ("first", pa.int64()),
-        ("last", pa.int64()),
-        ("opened", pa.int64()),
-        ("answered", pa.int8()),
-    ]
-)
+SUMS = pa.schema([(name, pa.from_numpy_dtype(kind)) for name, kind in (KEYS | MEASURES).items()])
 
 _OK, _NODATA, _SKIPDATA = 0, 1, 2
 
@@ -528,68 +383,23 @@ CLOCK_SECONDS = 60
 """How much a record's start and end may be off (AWS)."""
 
 
-def _status(batch: pa.RecordBatch, names: set[str], size: int) -> I64:
+def _status(batch: pa.RecordBatch, names: set[str], size: int) -> npt.NDArray[np.int32]:
     if "log_status" not in names:
-        return np.zeros(size, dtype=np.int64)
+        return np.zeros(size, dtype=np.int32)
     return _codes(batch["log_status"], {"NODATA": _NODATA, "SKIPDATA": _SKIPDATA}, _OK)
 
 
-def _codes(column: pa.Array, codes: dict[str, int], otherwise: int) -> I64:
-    if not pa.types.is_dictionary(column.type):
-        column = pc.dictionary_encode(column)
-    translated = np.array(
-        [codes.get(text, otherwise) for text in column.dictionary.to_pylist()] + [otherwise], dtype=np.int64
-    )
-    indices = column.indices
-    if indices.null_count:
-        indices = indices.fill_null(len(translated) - 1)
-    return translated[indices.to_numpy(zero_copy_only=False)]
+def _codes(column: pa.Array, codes: dict[str, int], otherwise: int) -> npt.NDArray[np.int32]:
+    column = entries(column)
+    of_texts = np.array([codes.get(text, otherwise) for text in column.dictionary.to_pylist()], dtype=np.int32)
+    return taken(column, of_texts, otherwise)
 
 
-def _numbers(batch: pa.RecordBatch, name: str, names: set[str], size: int) -> I64:
-    if name not in names:
-        return np.zeros(size, dtype=np.int64)
-    column = batch[name]
-    if column.null_count:
-        column = column.fill_null(0)
-    values: I64 = column.to_numpy(zero_copy_only=False)
-    return values if values.dtype == np.int64 else values.astype(np.int64)
+def _numbers(batch: pa.RecordBatch, name: str, names: set[str], size: int) -> npt.NDArray:
+    return numbers(batch[name]) if name in names else np.zeros(size, dtype=np.int64)
 
 
-MINUTES_BEFORE = 2
-_MINUTES = SECONDS // 60
-
-
-def minutes_mask(start: int, end: int, hour_starts: int) -> int:
-    """Minutes touched by [start, end] as a bit mask: bit 2 is the hour's first minute, bits 0 and 1 what was before,
-    62 and 63 what comes after.
-    """
-    first = min(max((start - hour_starts) // 60 + MINUTES_BEFORE, 0), 63)
-    last = min(max((end - hour_starts) // 60 + MINUTES_BEFORE, 0), 63)
-    return ((1 << (last - first + 1)) - 1) << first
-
-
-def minutes_masks(start: I64, end: I64, hour_starts: int) -> npt.NDArray[np.uint64]:
-    """minutes_mask for many spans."""
-    first = np.clip((start - hour_starts) // 60 + MINUTES_BEFORE, 0, 63).astype(np.uint64)
-    last = np.clip((end - hour_starts) // 60 + MINUTES_BEFORE, 0, 63).astype(np.uint64)
-    ones = np.uint64(0xFFFFFFFFFFFFFFFF)
-    length = np.maximum(last, first) - first
-    return (ones >> (np.uint64(63) - length)) << first
-
-
-def first_and_last_minute(masks: npt.NDArray[np.uint64]) -> tuple[I64, I64]:
-    """The first and the last minute in each mask, counted from the hour's first (0); -2 is all before -1, 61 all
-    after 60.
-    """
-    lowest = masks & (~masks + np.uint64(1))
-    highest = masks.copy()
-    for shift in (1, 2, 4, 8, 16, 32):
-        highest |= highest >> np.uint64(shift)
-    highest ^= highest >> np.uint64(1)
-    # Powers of two are exact as floats.
-    bits = [np.log2(np.maximum(one, np.uint64(1)).astype(np.float64)).astype(np.int64) for one in (lowest, highest)]
-    return bits[0] - MINUTES_BEFORE, bits[1] - MINUTES_BEFORE
-
-
-WHOLE_HOUR = ((1 << _MINUTES) - 1) << MINUTES_BEFORE
+def _said(number: int, texts: list | None) -> object:
+    if texts is not None:
+        return texts[number]
+    return None if number < 0 else int(number)

@@ -9,8 +9,9 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowlake.flows.address_codes import AddressCodes, ipv4_numbers
+from flowlake.flows.address_codes import AddressCodes
 from flowlake.flows.addresses import parse
+from flowlake.flows.ipv4 import ipv4_numbers
 
 ADDRESSES = st.one_of(st.ip_addresses(v=4).map(str), st.ip_addresses(v=6).map(str))
 ODD = st.sampled_from(

@@ -15,7 +15,8 @@ from flowlake.flows.book import build
 from flowlake.flows.evidence import examine
 from flowlake.flows.lookup import compile_book
 from flowlake.flows.read import read_blocks
-from flowlake.flows.summarise import BEFORE, Source, Summary, minutes_mask, minutes_masks, slot_seconds
+from flowlake.flows.summarise import Source, Summary, slot_seconds
+from flowlake.flows.sums import BEFORE
 from tests.flows.worked import FLAGS, HOUR, PLAIN, eni, flow_log, lines, run, seconds, steady, vpc
 
 LOG = Source("fl-1", "111111111111", "us-east-1")
@@ -123,17 +124,6 @@ def test_slots_cut_every_window_evenly(window: int) -> None:
     assert window % slot == 0
     assert 60 <= slot <= 300
     assert 3600 // slot <= 60
-
-
-@given(st.integers(-2000, 6000), st.integers(0, 4000))
-def test_minutes_touched_as_a_mask(start: int, length: int) -> None:
-    """Bit 2 is the hour's first minute; what lies before and after falls on the outer bits."""
-    begins, ends = HOUR.starts + start, HOUR.starts + start + length
-    bits = {min(max(second // 60 + 2, 0), 63) for second in range(start, start + length + 1)}
-    assert minutes_mask(begins, ends, HOUR.starts) == sum(1 << bit for bit in bits)
-    import numpy as np
-
-    assert minutes_masks(np.array([begins]), np.array([ends]), HOUR.starts).tolist() == [sum(1 << bit for bit in bits)]
 
 
 def test_a_summary_that_is_full_is_sent_on_and_nothing_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,10 +88,10 @@ class LineReader:
         Behind such a header lines are read in small pieces at first, so that many of them cost little.
         """
         waiting = deque([lines])
-        limit = max(len(lines.data), CAREFUL_BYTES + 1)
+        limit = max(lines.size, CAREFUL_BYTES + 1)
         while waiting:
             piece = waiting.popleft()
-            if len(piece.data) > limit:
+            if piece.size > limit:
                 piece, behind = _cut(piece, limit)
                 waiting.appendleft(behind)
             assert self.layout is not None
@@ -102,13 +102,13 @@ class LineReader:
                 continue
             self.layout = _with_stamp(part.next_layout, part.rest)
             limit = CAREFUL_BYTES
-            if part.rest.data:
+            if part.rest.size:
                 waiting.appendleft(part.rest)
 
     def _settle(self, lines: Lines) -> tuple[Lines, list[Reject]]:
         """Finds the layout by the first line that tells it; gives the lines to read by it, and the rejects before."""
         rejects: list[Reject] = []
-        begin = place = 0
+        begin, place = lines.begin, 0
         while begin < len(lines.data):
             end = lines.data.index(b"\n", begin)
             raw = lines.data[begin:end]
@@ -136,7 +136,8 @@ def _block(form: Format, records: pa.Table, rejects: list[Reject], lines: int, t
 
 def _with_stamp(layout: Layout, behind: Lines) -> Layout:
     """A header's layout, knowing from the first line behind it whether timestamps stand before the lines."""
-    first = tidy_line(behind.data[: behind.data.find(b"\n")], layout.separator) if behind.data else b""
+    line = behind.data[behind.begin : behind.data.find(b"\n", behind.begin)]
+    first = tidy_line(line, layout.separator) if behind.size else b""
     if not first or isinstance(first, str):
         return Layout(layout.format, layout.separator)
     stamped = layout_of_values(first.decode("utf-8"), layout.format).stamped
@@ -145,7 +146,8 @@ def _with_stamp(layout: Layout, behind: Lines) -> Layout:
 
 def _cut(lines: Lines, limit: int) -> tuple[Lines, Lines]:
     """The lines within the first limit bytes, at least one, and the others."""
-    end = lines.data.rfind(b"\n", 0, limit) + 1 or lines.data.index(b"\n") + 1
-    count = lines.data.count(b"\n", 0, end)
+    begin = lines.begin
+    end = lines.data.rfind(b"\n", begin, begin + limit) + 1 or lines.data.index(b"\n", begin) + 1
+    count = lines.data.count(b"\n", begin, end)
     numbers = lines.numbers if isinstance(lines.numbers, int) else lines.numbers[:count]
-    return Lines(lines.data[:end], numbers), lines.after(count - 1, end)
+    return Lines(lines.data[begin:end], numbers), lines.after(count - 1, end)

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import BinaryIO
 
-import numpy as np
-
 from flowlake.flows.read.block import Block, reject_text, torn_gzip
 from flowlake.flows.read.envelopes import EnvelopeReader
 from flowlake.flows.read.formats import parse_format
 from flowlake.flows.read.inflate import GZIP_MAGIC, Inflated, Readable
 from flowlake.flows.read.lines import LineReader
 from flowlake.flows.read.parquet import PARQUET_MAGIC, read_parquet
+from flowlake.flows.read.split import count_lines
 from flowlake.flows.read.text import BYTE_ORDER_MARK, LONGEST_LINE, Lines
 
 READ_BYTES = 1 << 18
-LINE_END = ord("\n")
 HEAD_BYTES = 1 << 10  # within which the first character stands
 DEEPEST = 3  # gzip within gzip: CloudWatch zips what it sends, Firehose may zip again what it stores
 
@@ -75,8 +73,9 @@ def read_blocks(
 
 def _text_blocks(source: Readable, layers: list[Inflated], reader: LineReader, block_bytes: int) -> Iterator[Block]:
     number = 1
-    unended = b""
+    before = unended = b""
     for data in whole_lines(source, block_bytes):
+        number += count_lines(before)
         if not data.endswith(b"\n"):
             if _torn(layers):  # half a line may look whole: it belongs to what was lost
                 end = data.rfind(b"\n") + 1
@@ -85,7 +84,7 @@ def _text_blocks(source: Readable, layers: list[Inflated], reader: LineReader, b
                 data += b"\n"
         if data:
             yield from reader.read(Lines(data, number))
-        number += int(np.count_nonzero(np.frombuffer(data, np.uint8) == LINE_END))
+        before = data
     words = _torn(layers)
     yield from reader.finish(None if words is None else torn_gzip(words, reject_text(unended)))
 
@@ -112,14 +111,17 @@ def whole_lines(source: Readable, block_bytes: int) -> Iterator[bytes]:
         size += len(chunk)
         if size < block_bytes:
             continue
-        data = b"".join(pieces)
-        end = data.rfind(b"\n") + 1
-        rest = data[end:]
-        if len(rest) > LONGEST_LINE:
-            rest, skipping = rest[: LONGEST_LINE + 1], True
-        if end:
-            yield data[:end]
-        pieces, size = [rest], len(rest)
+        rest: list[bytes] = []
+        while pieces and (end := pieces[-1].rfind(b"\n") + 1) == 0:
+            rest.insert(0, pieces.pop())
+        if pieces:
+            last = pieces.pop()
+            rest.insert(0, last[end:])
+            yield b"".join([*pieces, last[:end]])
+        head = b"".join(rest)
+        if len(head) > LONGEST_LINE:
+            head, skipping = head[: LONGEST_LINE + 1], True
+        pieces, size = [head], len(head)
     data = b"".join(pieces)
     if data:
         yield data

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from flowlake.flows.read import rules
 from flowlake.flows.read.block import Reject, reject_text
 from flowlake.flows.read.formats import FIELD_TYPES, NAME, V2_DEFAULT, Format, header_format
-from flowlake.flows.read.split import Columns, kinds_of, split
+from flowlake.flows.read.split import Columns, count_lines, kinds_of, split
 
 LONGEST_LINE = 1 << 16
 NULL = "-"
@@ -62,10 +62,23 @@ class Layout:
 
 @dataclass(frozen=True)
 class Lines:
-    """Whole lines, the last one ended too. numbers: the number of the first, or one number a line."""
+    """Whole lines, the last one ended too. numbers: the number of the first, or one number a line.
+
+    begin: where in data the first line begins; what stands before it is none of these lines.
+    """
 
     data: bytes
     numbers: int | np.ndarray
+    begin: int = 0
+
+    @property
+    def size(self) -> int:
+        """How many bytes they have."""
+        return len(self.data) - self.begin
+
+    @property
+    def content(self) -> bytes:
+        return self.data[self.begin :]
 
     def number(self, place: int) -> int:
         return self.numbers + place if isinstance(self.numbers, int) else int(self.numbers[place])
@@ -73,7 +86,7 @@ class Lines:
     def after(self, place: int, start: int) -> Lines:
         """The lines behind the one at place, which begin at byte start."""
         rest = self.numbers + place + 1 if isinstance(self.numbers, int) else self.numbers[place + 1 :]
-        return Lines(self.data[start:], rest)
+        return Lines(self.data, rest, start)
 
 
 @dataclass(frozen=True)
@@ -104,11 +117,10 @@ def read_lines(lines: Lines, layout: Layout, wanted: Collection[str] | None = No
     """The lines as typed records and rejects. careful: every line by the careful way (same result, 20 times slower)."""
     names = layout.columns_to_read(wanted)
     tidied = Tidy(lines)
-    found = None if careful else _split(lines.data, layout, names, tidied=False)
+    found = None if careful else _split(lines, layout, names, tidied=False)
     if found is None:
         tidied = tidy(lines, layout.separator)
-        data = tidied.lines.data
-        found = _unsplit(data, names) if careful else _split(data, layout, names, tidied=True)
+        found = _unsplit(tidied.lines, names) if careful else _split(tidied.lines, layout, names, tidied=True)
     assert found is not None
     columns, places, total = found.columns, found.places, found.lines
     doubtful = _doubtful(found, layout)
@@ -117,10 +129,11 @@ def read_lines(lines: Lines, layout: Layout, wanted: Collection[str] | None = No
     headers = 0
     rest, next_layout = None, None
     if doubtful.size:
-        ends = np.flatnonzero(np.frombuffer(tidied.lines.data, np.uint8) == 10)
+        data, start = tidied.lines.data, tidied.lines.begin
+        ends = np.flatnonzero(np.frombuffer(data, np.uint8)[start:] == 10) + start
         for place in doubtful.tolist():
-            begin = int(ends[place - 1]) + 1 if place else 0
-            raw = tidied.lines.data[begin : int(ends[place])]
+            begin = int(ends[place - 1]) + 1 if place else start
+            raw = data[begin : int(ends[place])]
             result = read_line(raw, layout, names)
             if isinstance(result, str):
                 text = reject_text(tidied.originals.get(place, raw))
@@ -144,6 +157,7 @@ def read_lines(lines: Lines, layout: Layout, wanted: Collection[str] | None = No
 
 def tidy(lines: Lines, separator: bytes) -> Tidy:
     """Lines without blank ones, comments, carriage returns and doubled spaces, so that a tab is a space too."""
+    lines = Lines(lines.content, lines.numbers)
     places = _odd_lines(lines.data, separator) if lines.data else []
     if not places:
         return Tidy(lines)
@@ -215,18 +229,19 @@ def _odd_lines(data: bytes, separator: bytes) -> list[int]:
 # The fast way.
 
 
-def _split(data: bytes, layout: Layout, names: Sequence[str], *, tidied: bool) -> Columns | None:
+def _split(lines: Lines, layout: Layout, names: Sequence[str], *, tidied: bool) -> Columns | None:
     """The lines' columns; None where they are to be tidied first."""
     if not names:
-        return _unsplit(data, names) if tidied else None
+        return _unsplit(lines, names) if tidied else None
     wanted = {STAMPS: "string"} if layout.stamped else {}
     wanted |= {name: FIELD_TYPES[name] for name in names}
-    return split(data, layout.separator, kinds_of(layout.columns, wanted), LONGEST_LINE, tidied)
+    kinds = kinds_of(layout.columns, wanted)
+    return split(lines.data, layout.separator, kinds, LONGEST_LINE, tidied, lines.begin)
 
 
-def _unsplit(data: bytes, names: Sequence[str]) -> Columns:
+def _unsplit(lines: Lines, names: Sequence[str]) -> Columns:
     """Every line doubtful."""
-    total = data.count(b"\n")
+    total = count_lines(lines.data, lines.begin)
     return Columns(_no_columns(names), np.arange(0), np.arange(total), total)
 
 

@@ -111,7 +111,7 @@ def cases(draw: st.DrawFn) -> tuple[bytes, Layout, list[str] | None]:
 
 
 def shown(part: Part) -> Any:
-    rest = None if part.rest is None else (part.rest.data, [part.rest.number(0)] if part.rest.data else [])
+    rest = None if part.rest is None else (part.rest.content, [part.rest.number(0)] if part.rest.size else [])
     return (
         part.records.to_pylist(),
         part.records.schema,
