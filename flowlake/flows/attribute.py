@@ -711,6 +711,7 @@ def fold_client_ports(world: World, rows: pa.Table) -> pa.Table:
             begin, end = hints.attested.find(np.where(who >= 0, own_vpc, scope), high, low)
             keep |= end - begin > 1
             keep |= ~_told_from_outside(world, who, rows["first"].to_numpy(), rows["last"].to_numpy())
+            keep |= in_turn(world, who, rows[f"{name}_how"].to_numpy(), high, low)
     src, dst = rows["src_who"].to_numpy(), rows["dst_who"].to_numpy()
     both = (src >= 0) & (dst >= 0)
     dst_penalty = hints.penalty[np.where(dst >= 0, dst, 0)] if len(hints.penalty) else np.zeros(len(dst), np.uint8)
@@ -719,6 +720,22 @@ def fold_client_ports(world: World, rows: pa.Table) -> pa.Table:
     dstport[~keep & (client_is_src == 0)] = 0
     rows = rows.set_column(rows.schema.get_field_index("srcport"), "srcport", pa.array(srcport))
     return rows.set_column(rows.schema.get_field_index("dstport"), "dstport", pa.array(dstport))
+
+
+def in_turn(world: World, who: I32, how: npt.NDArray, high: U64, low: U64) -> Bools:
+    """Whether the book alone names the holder, of a secondary address, and one that shares such with others: it may
+    have gone and come back with nobody telling.
+    """
+    lookup = world.lookup
+    result: Bools = (how == INTERVAL) & (who >= 0) & (who < len(lookup.interfaces))
+    at = np.flatnonzero(result)
+    if not len(at):
+        return result
+    shared = np.bincount(lookup.shares, minlength=len(lookup.interfaces)) > 1
+    mine = who[at]
+    primary = (lookup.interface_high[mine] == high[at]) & (lookup.interface_low[mine] == low[at])
+    result[at] = shared[lookup.shares[mine]] & ~primary
+    return result
 
 
 def _told_from_outside(world: World, who: I32, first: I64, last: I64) -> Bools:

@@ -27,6 +27,7 @@ from flowlake.flows.attribute import (
     UNSURE,
     World,
     end_address,
+    in_turn,
 )
 from flowlake.flows.lookup import NOBODY, mix
 from flowlake.flows.roles import has_ports
@@ -43,10 +44,11 @@ def tell_by_connections(rows: Rows, world: World) -> Rows:
     """Rows with the ends filled in that another interface's own record of the same connection names.
 
     It must be one interface only, in the VPC that the address lies in. All rows of a pair of addresses are here.
-    An end told so is ATTESTED.
+    An end told so is ATTESTED. A secondary address that interfaces have in turn is asked for though the book names its
+    holder: it may have gone and come back with nobody telling.
     """
     rows = _settle_own_ends(rows, world)
-    asked = {end: np.flatnonzero(_untold(rows, end)) for end in ("src", "dst")}
+    asked = {end: np.flatnonzero(_untold(rows, end) | _in_turn(rows, end, world)) for end in ("src", "dst")}
     if not any(len(at) for at in asked.values()):
         return rows
     own = _OwnRecords(rows, world)
@@ -54,7 +56,7 @@ def tell_by_connections(rows: Rows, world: World) -> Rows:
     for end, bit in (("src", CONTESTED_SRC), ("dst", CONTESTED_DST)):
         at = asked[end]
         who = own.of(end, at)
-        told = who >= 0
+        told = (who >= 0) & (who != rows[f"{end}_who"][at])
         if bool(told.any()):
             _fill(filled, world, end, at[told], who[told], ATTESTED, bit)
     return filled
@@ -101,6 +103,12 @@ def _untold(rows: Rows, end: str) -> Bools:
     return untold
 
 
+def _in_turn(rows: Rows, end: str, world: World) -> Bools:
+    """Whether the book alone names the end of a connection, by a secondary address of one that shares such."""
+    result: Bools = has_ports(rows["protocol"]) & (rows["srcport"] > 0) & (rows["dstport"] > 0)
+    return result & in_turn(world, *(rows[f"{end}_{n}"] for n in ("who", "how", "high", "low")))
+
+
 def _fill(
     filled: dict[str, npt.NDArray], world: World, end: str, at: I64, who: npt.NDArray, how: int, settled: int
 ) -> None:
@@ -140,7 +148,7 @@ class _OwnRecords:
         begin, stop = np.searchsorted(self.keys, keys, "left"), np.searchsorted(self.keys, keys, "right")
         who = np.full(len(at), NOBODY, dtype=np.int32)
         several = np.zeros(len(at), dtype=np.bool_)
-        first, last, scope = rows["first"], rows["last"], rows[f"{end}_scope"][at]
+        first, last, scope = rows["first"], rows["last"], self._vpc(end, at)
         for k in range(int((stop - begin).max(initial=0))):
             r = np.flatnonzero(begin + k < stop)
             c = begin[r] + k
@@ -153,18 +161,26 @@ class _OwnRecords:
         who[several] = NOBODY
         return who
 
+    def _vpc(self, end: str, at: I64) -> npt.NDArray:
+        """The VPC that the end's address lies in."""
+        who = self.rows[f"{end}_who"][at]
+        return np.where(
+            who >= 0, self.world.hints.interface_vpc[np.where(who >= 0, who, 0)], self.rows[f"{end}_scope"][at]
+        )
+
     def _may_have_held(self, end: str, one: I64, other: I64, c: I64) -> Bools:
         """Whether the other record shows the very address, or the book ever gives it to that record's interface."""
         rows, lookup = self.rows, self.world.lookup
         high, low = rows[f"{end}_high"][one], rows[f"{end}_low"][one]
         shown: Bools = (rows[f"{end}_high"][other] == high) & (rows[f"{end}_low"][other] == low)
-        begin, stop = lookup.claims.find(rows[f"{end}_scope"][one].astype(np.int64), high, low)
+        vpc = self._vpc(end, one)
+        begin, stop = lookup.claims.find(vpc.astype(np.int64), high, low)
         for k in range(int((stop - begin).max(initial=0))):
             r = np.flatnonzero(begin + k < stop)
             shown[r] |= lookup.claim_interface[begin[r] + k] == self.holder[c[r]]
         in_prefix = np.flatnonzero(~shown & (stop == begin))
-        for i in in_prefix[np.isin(rows[f"{end}_scope"][one[in_prefix]], list(lookup.prefixes))].tolist():
-            claims = lookup.prefix_claims(int(rows[f"{end}_scope"][one[i]]), (int(high[i]) << 64) | int(low[i]))
+        for i in in_prefix[np.isin(vpc[in_prefix], list(lookup.prefixes))].tolist():
+            claims = lookup.prefix_claims(int(vpc[i]), (int(high[i]) << 64) | int(low[i]))
             shown[i] = any(claim[0] == self.holder[c[i]] for claim in claims)
         return shown
 

@@ -279,6 +279,27 @@ def test_an_address_that_two_have_in_turn_is_told_by_the_record_of_the_one_that_
     assert answer.show(f"{end}_interface_id", "uploaded", **{f"{end}_addr": other}) == [(None, 100)]
 
 
+def test_an_address_that_went_and_came_back_untold_is_of_the_one_that_recorded_the_connection() -> None:
+    """The book gives 10.0.0.20 to eni-b until 10:40 and to eni-c after that. All events of a turn of eni-c's at
+    10:20 were lost; but eni-c recorded the connection, and eni-b did not."""
+    b, c, other = eni("eni-b", "10.0.0.2"), eni("eni-c", "10.0.0.3"), "10.0.0.20"
+    inventory = [
+        *sweep("09:00", VPC, A, {**b, "addresses": ["10.0.0.2", other]}, c, flow_log("fl-a"), flow_log("fl-b")),
+        *sweep("09:59", VPC, A, {**b, "addresses": ["10.0.0.2", other]}, c, flow_log("fl-a"), flow_log("fl-b")),
+        event("10:40:00", {**b, "addresses": [], "addresses_removed": [other]}, "partial"),
+        event("10:40:10", {**c, "addresses": ["10.0.0.3", other]}),
+        *sweep("12:00", VPC, A, b, {**c, "addresses": ["10.0.0.3", other]}),
+    ]
+    a = lines(FLAGS, f"eni-a {other} 10.0.0.1 50000 443 6 100 10:20:00 10:20:30 ACCEPT OK 3")
+    own = lines(FLAGS, "eni-c 10.0.0.3 10.0.0.1 50000 443 6 100 10:20:00 10:20:30 ACCEPT OK 3")
+    answer = run(inventory, {"fl-a": a, "fl-b": own})
+    assert answer.show("client_interface_id", "client_attribution", "uploaded") == [("eni-c", "attested", 100)]
+    assert answer.fates == {"counted": 100, "other_reporter": 100}
+    # With nothing that speaks against it the book is believed.
+    answer = run(inventory, {"fl-a": a})
+    assert answer.show("client_interface_id", "client_attribution") == [("eni-b", "interval")]
+
+
 def test_sum_over_two_hours_is_the_truth_though_records_straddle_them() -> None:
     """The sender's clock is 30 s behind and its interval 60 s; the receiver's is 600 s. Truth: 100 + 200 + 400.
 
