@@ -112,6 +112,8 @@ def _write(text: str, flush: bool = False) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
+        # What can't be written is still held: it would be tried again, and fail, when the command ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise CommandFailed(f"can't write the records: {error.strerror}") from error
 
 
