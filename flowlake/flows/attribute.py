@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from flowlake.flows import roles
 from flowlake.flows.addresses import U64, is_none, is_public, is_rfc1918
-from flowlake.flows.evidence import GAPS, NOT_LOGGED, REJECTED, SKIPPED, Hints
+from flowlake.flows.evidence import GAPS, LOSSY, NOT_LOGGED, Hints
 from flowlake.flows.hashing import distinct
 from flowlake.flows.lookup import I32, I64, NAT, NOBODY, Bools, Lookup, mix, scopes
 from flowlake.flows.minutes import first_and_last_minute, minutes_masks
@@ -299,7 +299,7 @@ def _is_primary(world: World, who: I32, high: U64, low: U64) -> Bools:
 
 def _with_losses(hints: Hints) -> I32:
     """VPCs in which some interface's reporting lacks records of this hour."""
-    lossy = (hints.penalty != NOT_LOGGED) & (hints.penalty & (SKIPPED | REJECTED | GAPS) > 0)
+    lossy = (hints.penalty != NOT_LOGGED) & (hints.penalty & (LOSSY | GAPS) > 0)
     return np.unique(hints.interface_vpc[: len(lossy)][lossy])
 
 

@@ -29,7 +29,7 @@ from flowlake.flows.attribute import (
     end_address,
     in_turn,
 )
-from flowlake.flows.lookup import NOBODY, mix
+from flowlake.flows.lookup import NOBODY, each_of, ever_holds, mix
 from flowlake.flows.roles import has_ports
 
 GAP_SECONDS = 720
@@ -149,9 +149,7 @@ class _OwnRecords:
         who = np.full(len(at), NOBODY, dtype=np.int32)
         several = np.zeros(len(at), dtype=np.bool_)
         first, last, scope = rows["first"], rows["last"], self._vpc(end, at)
-        for k in range(int((stop - begin).max(initial=0))):
-            r = np.flatnonzero(begin + k < stop)
-            c = begin[r] + k
+        for r, c in each_of(begin, stop):
             one, other = at[r], self.row[c]
             near = (first[other] <= last[one] + GAP_SECONDS) & (last[other] >= first[one] - GAP_SECONDS)
             near &= self.world.hints.interface_vpc[self.holder[c]] == scope[r]
@@ -170,18 +168,11 @@ class _OwnRecords:
 
     def _may_have_held(self, end: str, one: I64, other: I64, c: I64) -> Bools:
         """Whether the other record shows the very address, or the book ever gives it to that record's interface."""
-        rows, lookup = self.rows, self.world.lookup
+        rows, lookup, holder = self.rows, self.world.lookup, self.holder[c]
         high, low = rows[f"{end}_high"][one], rows[f"{end}_low"][one]
         shown: Bools = (rows[f"{end}_high"][other] == high) & (rows[f"{end}_low"][other] == low)
-        vpc = self._vpc(end, one)
-        begin, stop = lookup.claims.find(vpc.astype(np.int64), high, low)
-        for k in range(int((stop - begin).max(initial=0))):
-            r = np.flatnonzero(begin + k < stop)
-            shown[r] |= lookup.claim_interface[begin[r] + k] == self.holder[c[r]]
-        in_prefix = np.flatnonzero(~shown & (stop == begin))
-        for i in in_prefix[np.isin(vpc[in_prefix], list(lookup.prefixes))].tolist():
-            claims = lookup.prefix_claims(int(vpc[i]), (int(high[i]) << 64) | int(low[i]))
-            shown[i] = any(claim[0] == self.holder[c[i]] for claim in claims)
+        in_book = np.flatnonzero(~shown & (holder < len(lookup.interfaces)))
+        shown[in_book] = ever_holds(lookup, holder[in_book], high[in_book], low[in_book])
         return shown
 
 

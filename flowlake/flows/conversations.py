@@ -35,9 +35,9 @@ from flowlake.flows.attribute import (
     World,
     end_address,
 )
-from flowlake.flows.evidence import NOT_LOGGED, REJECTED, SKIPPED
+from flowlake.flows.evidence import LOSSY, NOT_LOGGED
 from flowlake.flows.hashing import distinct
-from flowlake.flows.lookup import NOBODY, mix
+from flowlake.flows.lookup import NOBODY, each_of, mix
 from flowlake.flows.minutes import minutes_masks
 from flowlake.flows.roles import has_ports
 from flowlake.flows.routes import Router
@@ -46,7 +46,6 @@ from flowlake.flows.summarise import ACCEPT, REJECT, slot_seconds
 I64 = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-LOSSY = SKIPPED | REJECTED
 MARGIN_SECONDS = 660
 """The longest aggregation interval and a minute: how far apart two reporters' records of the same bytes may begin."""
 
@@ -140,16 +139,12 @@ def _penalties(rows: Mapping[str, npt.NDArray], end: str, world: World) -> tuple
         most[r] = np.where(there, np.maximum(most[r], penalty), most[r])
 
     begin, stop = hints.attested.find(*address)
-    for k in range(int((stop - begin).max(initial=0))):
-        r = np.flatnonzero(begin + k < stop)
-        at = begin[r] + k
+    for r, at in each_of(begin, stop):
         may_be(r, hints.attested_interface[at], (hints.attested_mask[at] & span[r]) != 0)
     # A format without pkt-* shows nobody using a secondary address: there the book alone tells who may have.
     claims = world.lookup.claims
     begin, stop = claims.find(*address)
-    for k in range(int((stop - begin).max(initial=0))):
-        r = np.flatnonzero(begin + k < stop)
-        at = begin[r] + k
+    for r, at in each_of(begin, stop):
         near = (world.lookup.claim_from[at] <= last[r] * 1000) & (world.lookup.claim_to[at] >= first[r] * 1000)
         may_be(r, world.lookup.claim_interface[at], near)
     low[asked] = least
@@ -167,9 +162,8 @@ def _ever_logged(rows: Mapping[str, npt.NDArray], at: I64, end: str, world: Worl
     row = at[asked]
     scope = rows[f"{end}_scope"][row].astype(np.int64)
     begin, stop = lookup.claims.find(scope, rows[f"{end}_high"][row], rows[f"{end}_low"][row])
-    for k in range(int((stop - begin).max(initial=0))):
-        r = np.flatnonzero(begin + k < stop)
-        result[asked[r]] |= penalty[lookup.claim_interface[begin[r] + k]] != NOT_LOGGED
+    for r, claim in each_of(begin, stop):
+        result[asked[r]] |= penalty[lookup.claim_interface[claim]] != NOT_LOGGED
     return result
 
 

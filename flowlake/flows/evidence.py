@@ -18,7 +18,7 @@ import pyarrow as pa
 from flowlake.flows.addresses import U64, is_none, is_public
 from flowlake.flows.book import FlowLog
 from flowlake.flows.hashing import distinct_values
-from flowlake.flows.lookup import FORWARDERS, NAT, NOBODY, AddressIndex, Lookup, Names, scopes, within
+from flowlake.flows.lookup import FORWARDERS, NAT, NOBODY, AddressIndex, Lookup, Names, ever_holds, scopes, within
 from flowlake.flows.minutes import MINUTES_BEFORE, WHOLE_HOUR, minutes_masks
 from flowlake.flows.summarise import (
     ACCEPT,
@@ -47,6 +47,9 @@ NO_ACCEPTS, SKIPPED, REJECTED, NOT_ALL, GAPS = 16, 8, 4, 2, 1
 complete.
 NO_ACCEPTS: it logs refusals only, so its silence says nothing of accepted traffic.
 """
+
+LOSSY = SKIPPED | REJECTED
+"""What says that records are lost, and not only that some may be."""
 
 NOT_LOGGED = 255
 
@@ -95,7 +98,7 @@ def examine(summary: Summary, lookup: Lookup) -> Worker:
             rest = np.flatnonzero(known & (direction == UNSAID))
             if len(rest):
                 sends, receives = (
-                    _holds(lookup, code[rest], high[at], low[at]) for at in (col["src"][rest], col["dst"][rest])
+                    ever_holds(lookup, code[rest], high[at], low[at]) for at in (col["src"][rest], col["dst"][rest])
                 )
                 said = np.where(sends, EGRESS, np.where(receives, INGRESS, UNSAID))
                 direction[rest] = np.where(sends & receives, UNSAID, said)
@@ -114,24 +117,6 @@ def examine(summary: Summary, lookup: Lookup) -> Worker:
     far_pkt = np.where(sends, col["pkt_dst"], col["pkt_src"])
     own &= ~_inside_of_regional(names, high, low, col["interface"], far_pkt)
     return Worker(summary, sums, high, low, interface, forwards, local, local_pkt, own & (direction != UNSAID))
-
-
-def _holds(lookup: Lookup, interface: I32, high: U64, low: U64) -> Bools:
-    """Whether the book ever gives the address, or a prefix that holds it, to the interface."""
-    vpc = lookup.interface_vpc[interface]
-    begin, end = lookup.claims.find(vpc.astype(np.int64), high, low)
-    held = np.zeros(len(interface), dtype=np.bool_)
-    for k in range(int((end - begin).max(initial=0))):
-        row = np.flatnonzero(begin + k < end)
-        held[row] |= lookup.claim_interface[begin[row] + k] == interface[row]
-    asked = np.flatnonzero(~held & np.isin(vpc, list(lookup.prefixes)))
-    wanted = zip(vpc[asked].tolist(), high[asked].tolist(), low[asked].tolist(), interface[asked].tolist(), strict=True)
-    answers: dict[tuple[int, int, int, int], bool] = {}
-    for at, key in zip(asked.tolist(), wanted, strict=True):
-        if key not in answers:
-            answers[key] = any(claim[0] == key[3] for claim in lookup.prefix_claims(key[0], key[1] << 64 | key[2]))
-        held[at] = answers[key]
-    return held
 
 
 def _by_common_address(interface: npt.NDArray, src: npt.NDArray, dst: npt.NDArray) -> npt.NDArray[np.int8]:
@@ -202,7 +187,7 @@ def _own(
     # A VPC whose ranges are not known may hold any private address, and no public one.
     own[asked] = within(lookup, interface_vpc[code[asked]], high[local_pkt[asked]], low[local_pkt[asked]])
     rest = asked[~own[asked] & (interface[code[asked]] >= 0)]
-    own[rest] = _holds(lookup, interface[code[rest]], high[local_pkt[rest]], low[local_pkt[rest]])
+    own[rest] = ever_holds(lookup, interface[code[rest]], high[local_pkt[rest]], low[local_pkt[rest]])
     return own
 
 
@@ -635,7 +620,7 @@ def _choose_flow_logs(
         def rank(s: int, lacks: dict[int, int] = lacks, code: int = code) -> tuple:
             covered = bin(merged[code, s][4]).count("1")
             # Where all lost some, the one that holds most; else as before, so that hours do not differ by a packet.
-            held = merged[code, s][3] if lacks[s] & (SKIPPED | REJECTED) else 0
+            held = merged[code, s][3] if lacks[s] & LOSSY else 0
             return lacks[s], kinds[s] != "ALL", -held, -merged[code, s][0], -covered, listed[s].flow_log_id or "", s
 
         accepts = [

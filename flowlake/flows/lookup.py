@@ -7,7 +7,7 @@ joined after aggregation. Times are epoch milliseconds. -1 is nobody.
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -210,6 +210,30 @@ class Lookup:
                 break
             found.append((interface, since, until, exact))
         return found
+
+
+def each_of(begin: I64, stop: I64) -> Iterator[tuple[I64, I64]]:
+    """What find gave, a step at a time: those asked that have a first row, with it; then a second, and so on."""
+    for k in range(int((stop - begin).max(initial=0))):
+        asked = np.flatnonzero(begin + k < stop)
+        yield asked, begin[asked] + k
+
+
+def ever_holds(lookup: Lookup, interface: I32, high: U64, low: U64) -> Bools:
+    """Whether the book ever gives the address, or a prefix that holds it, to the interface."""
+    vpc = lookup.interface_vpc[interface]
+    begin, end = lookup.claims.find(vpc.astype(np.int64), high, low)
+    result = np.zeros(len(interface), dtype=np.bool_)
+    for row, claim in each_of(begin, end):
+        result[row] |= lookup.claim_interface[claim] == interface[row]
+    asked = np.flatnonzero(~result & np.isin(vpc, list(lookup.prefixes)))
+    wanted = zip(vpc[asked].tolist(), high[asked].tolist(), low[asked].tolist(), interface[asked].tolist(), strict=True)
+    answers: dict[tuple[int, int, int, int], bool] = {}
+    for at, key in zip(asked.tolist(), wanted, strict=True):
+        if key not in answers:
+            answers[key] = any(claim[0] == key[3] for claim in lookup.prefix_claims(key[0], key[1] << 64 | key[2]))
+        result[at] = answers[key]
+    return result
 
 
 def scopes(lookup: Lookup, vpc: I32, high: U64, low: U64) -> I32:
