@@ -54,7 +54,9 @@ select interface_id from reports join torn using (flow_log_id) where torn.first 
 DIRECTIONS = f"""
 create or replace temp table direction as
 with way as (
-    select c.*, up, case when up then uploaded else downloaded end as bytes,
+    select c.*, row_number() over () as row, up, case when up then uploaded else downloaded end as bytes,
+        case when up then client_addr else server_addr end as source_addr,
+        case when up then server_addr else client_addr end as destination_addr,
         case when up then client_interface_id else server_interface_id end as src,
         case when up then server_interface_id else client_interface_id end as dst
     from published c, (values (true), (false)) as d(up)
@@ -83,11 +85,23 @@ said as (
     group by all
 ), nearest as (
     select src_key, dst_key, arg_min(named, (bytes, named <> dst_key, named <> src_key, named)) as counted_by from off group by all
+), lone as (
+    -- What names nobody at an end is of one connection mostly: there the reporter is the one that holds nearest to just this row.
+    select row, arg_min(named, (abs(held - bytes), named <> dst_key, named <> src_key, named)) as counted_by from (
+        select a.row, a.named, a.bytes, a.src_key, a.dst_key, coalesce(sum(r.bytes), 0) as held
+        from (select *, unnest(reporter) as named from keyed where several and (src_key is null or dst_key is null)) a
+        left join {{record}} r on r.named = a.named and r.up = a.up and r.window_start = epoch(a.window_start)::bigint
+            and r.protocol = a.protocol::int and r.server_port = coalesce(a.server_port, -1)::int
+            and (r.source = a.src_key or (a.src_key is null and r.source_addr = a.source_addr))
+            and (r.destination = a.dst_key or (a.dst_key is null and r.destination_addr = a.destination_addr))
+        group by all
+    ) group by all
 ), reported as (
-    select k.*, case when several and list_contains(reporter, counted_by) then [counted_by]
+    select k.* exclude (source_addr, destination_addr), coalesce(n.counted_by, l.counted_by) as counted_by,
+        case when several and list_contains(reporter, coalesce(n.counted_by, l.counted_by)) then [coalesce(n.counted_by, l.counted_by)]
         when list_contains(reporter, dst) then [dst] when list_contains(reporter, src) then [src]
         when len(reporter) = 0 then [''] else list_sort(reporter) end as reporters
-    from keyed k left join nearest using (src_key, dst_key) where bytes > 0
+    from keyed k left join nearest n using (src_key, dst_key) left join lone l using (row) where bytes > 0
 )
 select epoch(window_start)::bigint as window_start, up, bytes, leg, leg in ('direct', 'nat_inside') as counted,
     coalesce(path_via, '') as via, roles_by = 'unknown' as no_roles, reporters, protocol::int as protocol,
@@ -116,9 +130,9 @@ select c.cell, d.* from direction d join cell c using (window_start, reporters, 
 create or replace temp table matched as
 with asked as (select cell, window_start, unnest(reporters) as named, src_addr, dst_addr, protocol, up, port from cell),
 variants as (
-    select * exclude (up), up, up as went_up, server_port as port, true as roles_right from {record}
+    select * exclude (up), up, server_port as port, true as roles_right from {record}
     union all
-    select * exclude (up), not up as up, up as went_up, client_port as port, false as roles_right from {record}
+    select * exclude (up), not up as up, client_port as port, false as roles_right from {record}
     where point <> 'nat_outside'
 )
 select a.cell, v.* from asked a join variants v using (window_start, named, src_addr, dst_addr, protocol, up, port)
@@ -153,7 +167,7 @@ TRUE_CELLS = """
 create or replace temp table true_cell as
 with seen as (
     select m.cell, m.reporter, m.flow_log, m.accepted, m.src_holder, m.dst_holder, m.roles_right, m.leg, m.way, m.end_is_logged,
-        m.client, m.server, m.went_up, m.refused_at_client, s.why as src_why, d.why as dst_why, sum(m.bytes)::bigint as bytes
+        m.source, m.destination, m.refused_at_client, s.why as src_why, d.why as dst_why, sum(m.bytes)::bigint as bytes
     from matched m
     left join unknowable s on s.address = m.src_addr and s.holder = m.src_holder and s.start = m.start and s.ends = m.ends
         and s.named = m.named and s.has_vpc_id = m.has_vpc_id

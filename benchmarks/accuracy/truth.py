@@ -146,6 +146,7 @@ with seen as (
         case when server_holder = interface_id then '' else server_addr end as server_shown
     from shown
 )
+select *, case when up then client else server end as source, case when up then server else client end as destination from (
 select connection, up, flow_log, reporter, named, end_is_logged,
     not has_packet_addresses and (point like 'hop_%' or (point = 'nat_inside' and interface_id not like 'nat-%')) as hides_an_end,
     point = 'client' and not accepted as refused_at_client, vpc_id, has_vpc_id, point, accepted, leg::varchar as leg, way::varchar as way,
@@ -154,11 +155,14 @@ select connection, up, flow_log, reporter, named, end_is_logged,
     case when protocol in (1, 58) then -1 else server_port end as server_port,
     client || case when client like 'eni-%' then '' else client_addr end as client,
     server || case when server like 'eni-%' then '' else server_addr end as server,
+    case when up then client_addr else server_addr end as source_addr,
+    case when up then server_addr else client_addr end as destination_addr,
     case when up then client_shown else server_shown end as src_addr,
     case when up then server_shown else client_shown end as dst_addr,
     case when up then client_holder else server_holder end as src_holder,
     case when up then server_holder else client_holder end as dst_holder
 from sides
+)
 """
 
 

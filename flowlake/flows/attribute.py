@@ -59,6 +59,11 @@ class Settings:
     clock_slack_seconds: int = 60
     """Start and end of a record may be off by up to 60 s (AWS): only who held the address all that time is believed."""
 
+    @property
+    def two_clocks_seconds(self) -> int:
+        """How far apart two reporters' records of the same packets may seem to lie."""
+        return 2 * self.clock_slack_seconds
+
 
 @dataclass
 class World:

@@ -29,6 +29,7 @@ from flowlake.flows.attribute import (
     end_address,
     in_turn,
 )
+from flowlake.flows.evidence import LOSSY
 from flowlake.flows.lookup import NOBODY, each_of, ever_holds, mix
 from flowlake.flows.roles import has_ports
 
@@ -146,18 +147,24 @@ class _OwnRecords:
         rows = self.rows
         keys = _key(rows, self.world, end, at)
         begin, stop = np.searchsorted(self.keys, keys, "left"), np.searchsorted(self.keys, keys, "right")
-        who = np.full(len(at), NOBODY, dtype=np.int32)
-        several = np.zeros(len(at), dtype=np.bool_)
+        who, near_by = (np.full(len(at), NOBODY, dtype=np.int32) for _ in range(2))
+        several, several_near_by = (np.zeros(len(at), dtype=np.bool_) for _ in range(2))
         first, last, scope = rows["first"], rows["last"], self._vpc(end, at)
+        lossless = self.world.hints.penalty[self.holder] & LOSSY == 0
+        all_whole = np.ones(len(at), dtype=np.bool_)
         for r, c in each_of(begin, stop):
             one, other = at[r], self.row[c]
-            near = (first[other] <= last[one] + GAP_SECONDS) & (last[other] >= first[one] - GAP_SECONDS)
+            apart = np.maximum(first[other] - last[one], first[one] - last[other])
+            near = apart <= GAP_SECONDS
             near &= self.world.hints.interface_vpc[self.holder[c]] == scope[r]
             near &= self._may_have_held(end, one, other, c)
-            several[r] |= near & (who[r] >= 0) & (who[r] != self.holder[c])
-            who[r] = np.where(near & (who[r] < 0), self.holder[c], who[r])
-        who[several] = NOBODY
-        return who
+            _note(who, several, r, near, self.holder[c])
+            _note(near_by, several_near_by, r, near & (apart <= self.world.settings.two_clocks_seconds), self.holder[c])
+            all_whole[r] &= lossless[c] | ~near
+        # An address that came to another, who took the same port. Both of them tell all, so whose packets these are
+        # shows in whose record covers them.
+        by_time = several & all_whole & ~several_near_by
+        return np.where(by_time, near_by, np.where(several, NOBODY, who)).astype(np.int32)
 
     def _vpc(self, end: str, at: I64) -> npt.NDArray:
         """The VPC that the end's address lies in."""
@@ -174,6 +181,12 @@ class _OwnRecords:
         in_book = np.flatnonzero(~shown & (holder < len(lookup.interfaces)))
         shown[in_book] = ever_holds(lookup, holder[in_book], high[in_book], low[in_book])
         return shown
+
+
+def _note(who: npt.NDArray[np.int32], several: Bools, r: I64, where: Bools, holder: npt.NDArray[np.int32]) -> None:
+    """Writes down, of the rows r that have it, a holder; and that there are several where another one stood."""
+    several[r] |= where & (who[r] >= 0) & (who[r] != holder)
+    who[r] = np.where(where & (who[r] < 0), holder, who[r])
 
 
 def _key(rows: Rows, world: World, end: str, at: I64) -> npt.NDArray[np.uint64]:

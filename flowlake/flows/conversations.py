@@ -179,15 +179,18 @@ def _receiver_first(
     """Whether the receiver's records count: it lacks no more than the sender's. Where both lost records, the one that
     holds more bytes.
 
-    Where an end could be one of several and they differ, it can't be told: the row counts and says so.
+    Where an end could be one of several and they differ, it can't be told by them: of a connection that both recorded
+    then the one that holds more of it, else the row counts and says so.
     """
     receiver = high_dst <= low_src
     sender = low_dst > high_src
     unclear = ~receiver & ~sender
     position = rows["position"]
     receiver = receiver | (unclear & (position == RECEIVER))
-    doubts[unclear & ((position == RECEIVER) | (position == SENDER))] |= UNSURE
-    ends_report = (position == RECEIVER) | (position == SENDER)
+    of_end = (position == RECEIVER) | (position == SENDER)
+    settled = _settle_unclear(rows, world, of_end & ~rows["duplicate"], unclear, receiver)
+    doubts[unclear & of_end & ~settled] |= UNSURE
+    ends_report = of_end & ~settled
     # Of an end that may be one of several it is enough that one of them lost records: those may be the ones lacking.
     for penalty in (high_src, high_dst):
         ends_report &= (penalty != NOT_LOGGED) & (penalty & LOSSY > 0)
@@ -196,11 +199,90 @@ def _receiver_first(
     doubts[ends_report & ((rows["src_who"] < 0) | (rows["dst_who"] < 0))] |= UNSURE
     rivals = np.flatnonzero(ends_report & ~rows["duplicate"])
     if len(rivals):
-        _, group = np.unique(_pair_of_addresses(rows, rivals, world), return_inverse=True)
-        held = np.zeros((int(group.max()) + 1, 2), dtype=np.int64)
-        np.add.at(held, (group, position[rivals]), rows["bytes"][rivals])
-        receiver[rivals] = (held[:, RECEIVER] >= held[:, SENDER])[group]
+        _, at_all = distinct(_pair_of_addresses(rows, rivals, world))
+        more, more_at_all = (_receiver_holds_more(rows, rivals, of) for of in (_pairs(rows, rivals, world), at_all))
+        # Of what both hold alike the one that holds more between these addresses.
+        receiver[rivals] = (more > 0) | ((more == 0) & (more_at_all >= 0))
     return receiver
+
+
+def _settle_unclear(
+    rows: Mapping[str, npt.NDArray], world: World, of_end: Bools, unclear: Bools, receiver: Bools
+) -> Bools:
+    """Rows of connections of which some are unclear and both ends recorded any; receiver becomes one for all of each.
+
+    It is the one that holds more; of those alike the one that rows which know both ends have chosen.
+    """
+    settled = np.zeros(len(of_end), dtype=np.bool_)
+    with_ports = of_end & has_ports(rows["protocol"]) & (rows["srcport"] > 0) & (rows["dstport"] > 0)
+    if not bool((with_ports & unclear).any()):
+        return settled
+    at = np.flatnonzero(with_ports)
+    group = _connections(rows, at, _pair_of_addresses(rows, at, world), world)
+    both = np.ones(int(group.max()) + 1, dtype=np.bool_)
+    for which in (unclear[at], rows["position"][at] == RECEIVER, rows["position"][at] == SENDER):
+        both &= np.bincount(group[which], minlength=len(both)) > 0
+    asked, group = at[both[group]], group[both[group]]
+    if not len(asked):
+        return settled
+    more = _receiver_holds_more(rows, asked, group)
+    sender_elsewhere = np.zeros(len(both), dtype=np.bool_)
+    sender_elsewhere[group[~unclear[asked] & ~receiver[asked]]] = True
+    receiver[asked] = (more > 0) | ((more == 0) & ~sender_elsewhere[group])
+    settled[asked] = True
+    return settled
+
+
+def _receiver_holds_more(rows: Mapping[str, npt.NDArray], at: I64, group: I64) -> I64:
+    """Bytes that receivers hold in the group of each of these rows, less those that senders hold."""
+    more = np.zeros(int(group.max()) + 1, dtype=np.int64)
+    held = rows["bytes"][at]
+    np.add.at(more, group, np.where(rows["position"][at] == RECEIVER, held, -held))
+    return more[group]
+
+
+def _pairs(rows: Mapping[str, npt.NDArray], at: I64, world: World) -> I64:
+    """Numbers of the pairs of ends, in this direction, of some rows: by who holds the addresses.
+
+    A connection of which some row does not know an end is a pair of its own: the other reporter may know it, and whom
+    the address belongs to at other times has no part in it.
+    """
+    addresses = _pair_of_addresses(rows, at, world)
+    src, dst = (rows[name][at].astype(np.int64) for name in ("src_who", "dst_who"))
+    connection = _connections(rows, at, addresses, world)
+    alone = np.isin(connection, connection[_some_end_unknown(rows)[at]])
+    _, number = distinct(
+        np.where(alone, connection.astype(np.uint64), addresses),
+        np.where(alone, NOBODY, src),
+        np.where(alone, NOBODY, dst),
+    )
+    return number
+
+
+def _connections(rows: Mapping[str, npt.NDArray], at: I64, addresses: U64, world: World) -> I64:
+    """Numbers of the connections of some rows: addresses (as keys), ports and protocol, in one stretch of time.
+
+    Where no row covers more than two clocks may be apart another begins: the next holder may use the same port.
+    """
+    ports = rows["srcport"][at].astype(np.int64) << 24 | rows["dstport"][at].astype(np.int64) << 8
+    _, tuple_ = distinct(addresses, ports | rows["protocol"][at].astype(np.int64))
+    order = np.lexsort((rows["first"][at], tuple_))
+    of, first, last = tuple_[order], rows["first"][at][order], rows["last"][at][order]
+    begins = np.ones(len(at), dtype=np.bool_)
+    # Times need 40 bits at most: the last moment covered so far, of each one for itself.
+    covered = np.maximum.accumulate(of << 40 | last)[:-1]
+    begins[1:] = (of << 40 | np.maximum(first - world.settings.two_clocks_seconds, 0))[1:] > covered
+    number = np.empty(len(at), dtype=np.int64)
+    number[order] = np.cumsum(begins) - 1
+    return number
+
+
+def _some_end_unknown(rows: Mapping[str, npt.NDArray]) -> Bools:
+    """Whether nobody is known for an address of a VPC that the row shows."""
+    unknown = np.zeros(len(rows["bytes"]), dtype=np.bool_)
+    for end in ("src", "dst"):
+        unknown |= (rows[f"{end}_who"] < 0) & (rows[f"{end}_scope"] >= 0)
+    return unknown
 
 
 def _pair_of_addresses(rows: Mapping[str, npt.NDArray], at: I64, world: World) -> U64:
@@ -226,8 +308,7 @@ def _by_flow_log_that_holds_most(rows: Mapping[str, npt.NDArray], world: World) 
     at = at[penalty[reporter[at]] & LOSSY > 0]
     if not len(at):
         return rows
-    pair = _pair_of_addresses(rows, at, world)
-    _, group = distinct(pair, reporter[at], rows["action"][at])
+    _, group = distinct(_pairs(rows, at, world), reporter[at], rows["action"][at])
     first, of = distinct(group, rows["source"][at])
     held = np.zeros(len(first), dtype=np.int64)
     np.add.at(held, of, rows["bytes"][at])
@@ -251,25 +332,23 @@ def _hop_instead(
     """Rows of hops that count instead of the ends' own, and the ends' rows that they replace.
 
     Where every end that reports at all lost records, the best hop between counts for the pair and direction, if it
-    holds more: one that lost none, else the one that holds most. Not where an end is unknown, or refused any of it:
-    the hop does not see that.
+    holds more: one that lost none, else the one that holds most. Not where an end refused any of it, which the hop
+    does not see, or where one that is not known may have lost nothing.
     """
     nothing = np.zeros(len(fate), dtype=np.bool_)
     penalty, position = world.hints.penalty, rows["position"]
     logged_src, logged_dst = low_src != NOT_LOGGED, low_dst != NOT_LOGGED
     lossy = (logged_src | logged_dst) & (~logged_src | (low_src & LOSSY > 0)) & (~logged_dst | (low_dst & LOSSY > 0))
-    for end in ("src", "dst"):
-        lossy &= (rows[f"{end}_who"] >= 0) | (rows[f"{end}_scope"] < 0)
     hop = lossy & (position == BETWEEN) & (rows["leg"] != NAT_OUTSIDE) & ~rows["duplicate"] & shows_ends
     hop &= rows["reporter"] >= 0
     if not bool(hop.any()):
         return nothing, nothing
-    _, pair = np.unique(_pair_of_ends(rows), return_inverse=True)
+    pair = _pairs(rows, np.arange(len(fate)), world)
     lost = penalty[np.where(hop, rows["reporter"], 0)] & LOSSY > 0
     best = _nearest(rows, hop & _holds_most(rows, hop, pair, lost), world)
-    of_end = lossy & ((position == RECEIVER) | (position == SENDER)) & ~rows["duplicate"]
-    counted = of_end & (fate == COUNTED)
-    refused = of_end & (rows["action"] == REJECT)
+    of_end = ((position == RECEIVER) | (position == SENDER)) & ~rows["duplicate"]
+    counted = of_end & lossy & (fate == COUNTED)
+    refused = of_end & ((rows["action"] == REJECT) & lossy | _some_end_unknown(rows) & ~lossy)
     more = np.zeros(int(pair.max()) + 1, dtype=np.int64)
     np.add.at(more, pair[best], rows["bytes"][best])
     np.subtract.at(more, pair[counted], rows["bytes"][counted])
@@ -292,14 +371,6 @@ def _holds_most(rows: Mapping[str, npt.NDArray], hop: Bools, pair: npt.NDArray, 
     found = np.zeros(len(hop), dtype=np.bool_)
     found[at] = np.where(whole[pair[at]], ~lost[at], held[of] == most[pair[at]])
     return found
-
-
-def _pair_of_ends(rows: Mapping[str, npt.NDArray]) -> U64:
-    """A key of both ends, in this direction."""
-    src = mix(rows["src_who"], rows["src_high"], rows["src_low"])
-    dst = mix(rows["dst_who"], rows["dst_high"], rows["dst_low"], salt=1)
-    key: U64 = src ^ dst * np.uint64(3)
-    return key
 
 
 def _nearest(rows: Mapping[str, npt.NDArray], between: Bools, world: World) -> Bools:
@@ -330,7 +401,7 @@ def _nearest(rows: Mapping[str, npt.NDArray], between: Bools, world: World) -> B
     distance = np.where(near_dst, 0, np.where(nat, 1, np.where(near_src, 2, 3))).astype(np.int64)
     # Of an appliance that takes packets in and gives them back by one interface, what it gave back.
     rank = distance << 48 | penalty << 40 | (reporter.astype(np.int64) + 1) << 1 | ~rows["outward"][at]
-    _, group = np.unique(_pair_of_ends(rows)[at], return_inverse=True)
+    group = _pairs(rows, at, world)
     best = np.full(int(group.max()) + 1, np.iinfo(np.int64).max)
     np.minimum.at(best, group, rank)
     chosen[at] = rank == best[group]
@@ -358,6 +429,7 @@ def _refused_on_arrival(rows: Mapping[str, npt.NDArray], fate: npt.NDArray, acti
 
 
 def _connection(rows: Mapping[str, npt.NDArray]) -> U64:
+    """A key of both ends with ports and protocol."""
     ports = (
         rows["srcport"].astype(np.int64) << 24
         | rows["dstport"].astype(np.int64) << 8

@@ -145,6 +145,31 @@ def test_both_used_it_in_that_minute_then_it_stays_contested() -> None:
     assert answer.show(*SERVER, client_interface_id="eni-a") == [(None, "none", 100, ["contested_server"])]
 
 
+def test_both_used_one_port_a_while_apart_then_the_time_of_their_records_tells() -> None:
+    """eni-old's record of the connection is over 150 s before eni-new's begins, which is of another connection by the
+    same ports. eni-a's lies beside the first. Where eni-new lost records, its own of that time may be among them.
+    (What kind of log fl-2 is nobody knows, so that eni-a's records count.)"""
+    own = """
+        eni-old 10.0.0.1 10.0.0.5 50000 443 6 100 10:01:20 10:01:50 ACCEPT OK
+        eni-new 10.0.0.1 10.0.0.5 50000 443 6   7 10:04:20 10:04:50 ACCEPT OK
+        """
+    lossy = own + "eni-new - - - - - - 10:02:20 10:02:50 - SKIPDATA"
+    for records, name in ((own, "eni-old"), (lossy, None)):
+        answer = run(SWIFT, {"fl-1": to("10.0.0.5", "10:01:20-10:01:50"), "fl-2": lines(PLAIN, records)})
+        assert answer.show("server_interface_id", "uploaded") == [(name, 100)]
+
+
+def test_who_had_it_is_not_known_but_both_ends_recorded_it_then_it_counts_once() -> None:
+    """eni-old is known to log all traffic, eni-new is not: whether the other end's records count can't be told from
+    eni-a's alone. But eni-old's own record of that very connection is there, and eni-new's of the next by its ports."""
+    old = lines(PLAIN, "eni-old 10.0.0.1 10.0.0.5 50000 443 6 100 10:01:30 10:01:50 ACCEPT OK")
+    new = lines(PLAIN, "eni-new 10.0.0.1 10.0.0.5 50000 443 6   7 10:02:20 10:02:50 ACCEPT OK")
+    inventory = [*SWIFT, *sweep("09:00", flow_log("fl-2"), complete=False)]
+    answer = run(inventory, {"fl-1": to("10.0.0.5", "10:01:20-10:02:10"), "fl-2": old, "fl-3": new})
+    assert answer.show("server_interface_id", "uploaded", "flags") == [("eni-new", 7, []), ("eni-old", 100, [])]
+    assert answer.fates == {"counted": 107, "other_reporter": 100}
+
+
 @pytest.mark.parametrize("names", [("eni-x", "eni-y"), ("eni-0", "eni-1")])
 def test_two_claim_one_address_at_one_time_then_it_is_nobodys_and_counted(names: tuple[str, str]) -> None:
     """Two sweeps each saw both interfaces with 10.0.0.5: one of the sights must be wrong, and which is not known."""

@@ -14,6 +14,7 @@ from tests.flows.worked import (
     eni,
     event,
     flow_log,
+    gone,
     lines,
     peering,
     run,
@@ -188,6 +189,56 @@ def test_both_lost_records_each_pair_is_decided_by_itself() -> None:
         ("eni-c", 40, ["eni-c"]),
     ]
     assert answer.fates == {"counted": 130, "other_reporter": 60}
+
+
+def test_both_lost_records_and_each_holder_of_an_address_is_decided_by_itself() -> None:
+    """10.0.0.1 was eni-a's until 10:20, then eni-n's. Of eni-a's 500 eni-b recorded nothing: the sender counts. Of
+    eni-n's it holds 80 > 40: the receiver, though between the two addresses the senders hold more (540 > 80)."""
+    n, lost = eni("eni-n", "10.0.0.1"), "- - - - - - 10:50:00 10:50:59 - SKIPDATA"
+    inventory = [
+        *sweep("09:00", VPC, A, B, flow_log("fl-1")),
+        gone("10:20:00", "eni-a"),
+        event("10:25:00", n),
+        *sweep("12:00", VPC, B, n),
+    ]
+    seen = f"""
+        eni-a 10.0.0.1 10.0.0.2 50000 443 6 500 10:01:00 10:01:59 ACCEPT OK
+        eni-n 10.0.0.1 10.0.0.2 50000 443 6  40 10:31:00 10:31:59 ACCEPT OK
+        eni-b 10.0.0.1 10.0.0.2 50000 443 6  80 10:31:00 10:31:59 ACCEPT OK
+        eni-a {lost}
+        eni-n {lost}
+        eni-b {lost}
+        """
+    answer = run(inventory, {"fl-1": lines(PLAIN, seen)})
+    assert answer.show("client_interface_id", "uploaded", "reporter") == [
+        ("eni-a", 500, ["eni-a"]),
+        ("eni-n", 80, ["eni-b"]),
+    ]
+
+
+def test_both_lost_records_and_a_connection_of_nobody_known_is_decided_by_itself() -> None:
+    """10.0.0.5 changed hands at 10:02: whose eni-a's 70 bytes to it at that time were is not known, and nobody else has
+    them. That eni-new holds more of what came later (90 > 60) has no part in it."""
+    new, lost = eni("eni-new", "10.0.0.5"), "- - - - - - 10:50:00 10:50:59 - SKIPDATA"
+    inventory = [
+        *sweep("09:00", VPC, A, flow_log("fl-1")),
+        event("09:30", eni("eni-old", "10.0.0.5")),
+        gone("10:02:00", "eni-old"),
+        event("10:02:10", new),
+        *sweep("12:00", A, new),
+    ]
+    seen = f"""
+        eni-a   10.0.0.1 10.0.0.5 50000 443 6 70 10:01:50 10:02:20 ACCEPT OK
+        eni-a   10.0.0.1 10.0.0.5 50001 443 6 60 10:31:00 10:31:59 ACCEPT OK
+        eni-new 10.0.0.1 10.0.0.5 50001 443 6 90 10:31:00 10:31:59 ACCEPT OK
+        eni-a   {lost}
+        eni-new {lost}
+        """
+    answer = run(inventory, {"fl-1": lines(PLAIN, seen)})
+    assert answer.show("server_interface_id", "uploaded", "reporter") == [
+        (None, 70, ["eni-a"]),
+        ("eni-new", 90, ["eni-new"]),
+    ]
 
 
 def test_both_lost_records_duplicates_do_not_sway_the_choice() -> None:
@@ -739,6 +790,31 @@ def test_where_all_lost_records_the_hop_that_holds_more_than_the_ends_counts() -
         ("hop", 60, ["eni-tgw2"]),
     ]
     assert answer.fates == {"counted": 80, "other_reporter": 70, "hop": 60}
+
+
+def test_a_hop_that_counts_does_so_for_all_addresses_of_its_ends() -> None:
+    """All lost some. eni-a has 10.0.0.1 and 10.0.0.3: of the first's 100 eni-far has all and of the second's 30 none,
+    and eni-tgw2 has 130 of both: it alone counts, also where eni-far would do."""
+    lost = "- - - - - - 10:40:00 10:40:59 - SKIPDATA - -"
+    far = f"""
+        eni-far  10.0.0.1  10.2.0.7 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK 10.0.0.1 10.2.0.7
+        eni-far  {lost}
+        """
+    hops = f"""
+        eni-tgw2 10.2.8.8  10.2.0.7 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK 10.0.0.1 10.2.0.7
+        eni-tgw2 10.2.8.8  10.2.0.7 50001 443 6  30 10:01:00 10:01:59 ACCEPT OK 10.0.0.3 10.2.0.7
+        eni-tgw2 {lost}
+        """
+    estate = [eni("eni-a", "10.0.0.1", "10.0.0.3") if entity is A else entity for entity in ESTATE]
+    answer = run(
+        steady(*estate),
+        {"fl-1": lines(PACKETS, f"eni-a {lost}"), "fl-2": lines(PACKETS, far), "fl-hop": lines(PACKETS, hops)},
+    )
+    assert answer.show("client_addr", "uploaded", "reporter") == [
+        ("10.0.0.1", 100, ["eni-tgw2"]),
+        ("10.0.0.3", 30, ["eni-tgw2"]),
+    ]
+    assert answer.fates == {"counted": 130, "other_reporter": 100}
 
 
 def test_transit_gateway_flow_logs_are_hops_too() -> None:
