@@ -25,7 +25,8 @@ NO_TEXT = frozenset({"not_text", "line_too_long"})
 EPILOG = """\
 Records go to stdout, one JSON object a line: numbers as numbers, account ids as text, null where the log has '-'.
 NODATA and SKIPDATA lines are among them, by their log_status. Lines that could not be read go to stderr as JSON lines
-with file, line, reason and text; the last line of stderr counts records (with data), NODATA, SKIPDATA and rejects.
+with file, line, reason and text; the last line of stderr counts records (with data), NODATA, SKIPDATA and rejects, and
+names the fields that the formats lack and `flowlake enrich` would make use of.
 
 Text, gzip, Parquet and the JSON of CloudWatch Logs and Firehose are told apart by their content. The fields are those
 of the header. Where there is none, name them with --format, as the flow log was made or as
@@ -57,9 +58,10 @@ def run(options: argparse.Namespace) -> int:
     for name in options.files:
         _check_file(name)
     counts: Counter[str] = Counter()
-    strangers = sum(not _read(name, options.format, counts) for name in options.files)
+    lacks: dict[str, None] = {}
+    strangers = sum(not _read(name, options.format, counts, lacks) for name in options.files)
     _write("", flush=True)
-    print(_summary(counts, options.json), file=sys.stderr)
+    print(_summary(counts, list(lacks), options.json), file=sys.stderr)
     return 2 if strangers else 0
 
 
@@ -74,15 +76,18 @@ def _check_file(name: str) -> None:
         raise CommandFailed(f"no such file: {name}", exit_code=2)
 
 
-def _read(name: str, format: str | None, counts: Counter[str]) -> bool:
-    """Prints what is in one file; False where it is no flow log."""
+def _read(name: str, format: str | None, counts: Counter[str], lacks: dict[str, None]) -> bool:
+    """Prints what is in one file, and notes what its formats lack; False where it is no flow log."""
     from flowlake.flows.read import NotAFlowLog
+    from flowlake.flows.summarise import lacking
 
     lines = 0
     reasons: Counter[str] = Counter()
     try:
         for block in _blocks(name, format):
             lines += block.lines
+            if block.records.num_rows:
+                lacks |= dict.fromkeys(lacking(block.fields, block.kind == "transit_gateway"))
             _print_records(block.records, counts)
             for reject in block.rejects.to_pylist():
                 reasons[reject["reason"]] += 1
@@ -154,8 +159,9 @@ def _print_reject(reject: dict[str, Any], counts: Counter[str]) -> None:
     print(json.dumps(reject), file=sys.stderr)
 
 
-def _summary(counts: Counter[str], as_json: bool) -> str:
+def _summary(counts: Counter[str], lacks: list[str], as_json: bool) -> str:
     if as_json:
-        return json.dumps({name: counts[name] for name in COUNTED})
+        return json.dumps({**{name: counts[name] for name in COUNTED}, "format_lacks": lacks})
     records, nodata, skipdata, rejects = (f"{counts[name]:,}" for name in COUNTED)
-    return f"{records} records, {nodata} NODATA, {skipdata} SKIPDATA, {rejects} rejects"
+    named = f"; the format lacks {', '.join(lacks)}" if lacks else ""
+    return f"{records} records, {nodata} NODATA, {skipdata} SKIPDATA, {rejects} rejects{named}"

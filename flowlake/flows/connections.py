@@ -29,7 +29,6 @@ from flowlake.flows.attribute import (
     end_address,
     in_turn,
 )
-from flowlake.flows.evidence import LOSSY
 from flowlake.flows.lookup import NOBODY, each_of, ever_holds, mix
 from flowlake.flows.roles import has_ports
 
@@ -150,7 +149,7 @@ class _OwnRecords:
         who, near_by = (np.full(len(at), NOBODY, dtype=np.int32) for _ in range(2))
         several, several_near_by = (np.zeros(len(at), dtype=np.bool_) for _ in range(2))
         first, last, scope = rows["first"], rows["last"], self._vpc(end, at)
-        lossless = self.world.hints.penalty[self.holder] & LOSSY == 0
+        lossless = self.world.hints.penalty[self.holder] == 0
         all_whole = np.ones(len(at), dtype=np.bool_)
         for r, c in each_of(begin, stop):
             one, other = at[r], self.row[c]
@@ -161,8 +160,8 @@ class _OwnRecords:
             _note(who, several, r, near, self.holder[c])
             _note(near_by, several_near_by, r, near & (apart <= self.world.settings.two_clocks_seconds), self.holder[c])
             all_whole[r] &= lossless[c] | ~near
-        # An address that came to another, who took the same port. Both of them tell all, so whose packets these are
-        # shows in whose record covers them.
+        # An address that came to another, who took the same port. Where all of them lack nothing, whose packets these
+        # are shows in whose record covers them.
         by_time = several & all_whole & ~several_near_by
         return np.where(by_time, near_by, np.where(several, NOBODY, who)).astype(np.int32)
 

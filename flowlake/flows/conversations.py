@@ -92,7 +92,7 @@ def choose(rows: Mapping[str, npt.NDArray], world: World) -> Chosen:
         between[between] = ~_ever_logged(rows, np.flatnonzero(between), end, world)
     hop_leg = leg.copy()
     if bool(between.any()):
-        nearest = _nearest(rows, between, world)
+        nearest = _nearest(rows, between, _pair_of_ends(rows), world)
         fate[nearest] = COUNTED
         hop_leg[nearest & (leg == HOP)] = DIRECT
     instead, replaced = _hop_instead(rows, fate, world, low_src, low_dst, ~(behind_src | behind_dst))
@@ -188,52 +188,67 @@ def _receiver_first(
     position = rows["position"]
     receiver = receiver | (unclear & (position == RECEIVER))
     of_end = (position == RECEIVER) | (position == SENDER)
-    settled = _settle_unclear(rows, world, of_end & ~rows["duplicate"], unclear, receiver)
-    doubts[unclear & of_end & ~settled] |= UNSURE
-    ends_report = of_end & ~settled
     # Of an end that may be one of several it is enough that one of them lost records: those may be the ones lacking.
+    ends_report = of_end.copy()
     for penalty in (high_src, high_dst):
         ends_report &= (penalty != NOT_LOGGED) & (penalty & LOSSY > 0)
-    ends_report &= ((low_src == high_src) | (rows["src_who"] < 0)) & ((low_dst == high_dst) | (rows["dst_who"] < 0))
+    one_of_several = (low_src != high_src) | (low_dst != high_dst)
+    settled = _settle_connections(rows, world, of_end, unclear | (ends_report & one_of_several), receiver)
+    doubts[unclear & of_end & ~settled] |= UNSURE
+    ends_report &= ~settled
     # Whether the one whose records are lacking is that very end can't be told where an end is unknown.
     doubts[ends_report & ((rows["src_who"] < 0) | (rows["dst_who"] < 0))] |= UNSURE
     rivals = np.flatnonzero(ends_report & ~rows["duplicate"])
     if len(rivals):
-        _, at_all = distinct(_pair_of_addresses(rows, rivals, world))
-        more, more_at_all = (_receiver_holds_more(rows, rivals, of) for of in (_pairs(rows, rivals, world), at_all))
+        addresses = _pair_of_addresses(rows, rivals, world)
+        pairs, at_all = _pairs(rows, rivals, addresses, world), distinct(addresses)[1]
+        more, more_at_all = (_receiver_less_sender(rows, rivals, of) for of in (pairs, at_all))
         # Of what both hold alike the one that holds more between these addresses.
         receiver[rivals] = (more > 0) | ((more == 0) & (more_at_all >= 0))
     return receiver
 
 
-def _settle_unclear(
+def _settle_connections(
     rows: Mapping[str, npt.NDArray], world: World, of_end: Bools, unclear: Bools, receiver: Bools
 ) -> Bools:
-    """Rows of connections of which some are unclear and both ends recorded any; receiver becomes one for all of each.
+    """Rows of connections of which some are unclear and both ends recorded any. Sets receiver to one for all of each.
 
-    It is the one that holds more; of those alike the one that rows which know both ends have chosen.
+    It is the one that holds more; of those alike the one that their rows that are not unclear have chosen.
     """
     settled = np.zeros(len(of_end), dtype=np.bool_)
-    with_ports = of_end & has_ports(rows["protocol"]) & (rows["srcport"] > 0) & (rows["dstport"] > 0)
-    if not bool((with_ports & unclear).any()):
+    asked = np.flatnonzero(unclear & of_end)
+    asked = asked[_has_both_ports(rows, asked)]
+    if not len(asked):
         return settled
-    at = np.flatnonzero(with_ports)
-    group = _connections(rows, at, _pair_of_addresses(rows, at, world), world)
+    at = np.flatnonzero(of_end & ~rows["duplicate"])
+    at = at[_has_both_ports(rows, at)]
+    addresses = _pair_of_addresses(rows, at, world)
+    near = np.isin(addresses, addresses[unclear[at]])
+    at = at[near]
+    if not len(at):
+        return settled
+    group = _connections(rows, at, addresses[near], world)
     both = np.ones(int(group.max()) + 1, dtype=np.bool_)
     for which in (unclear[at], rows["position"][at] == RECEIVER, rows["position"][at] == SENDER):
         both &= np.bincount(group[which], minlength=len(both)) > 0
-    asked, group = at[both[group]], group[both[group]]
-    if not len(asked):
+    at, group = at[both[group]], group[both[group]]
+    if not len(at):
         return settled
-    more = _receiver_holds_more(rows, asked, group)
+    more = _receiver_less_sender(rows, at, group)
     sender_elsewhere = np.zeros(len(both), dtype=np.bool_)
-    sender_elsewhere[group[~unclear[asked] & ~receiver[asked]]] = True
-    receiver[asked] = (more > 0) | ((more == 0) & ~sender_elsewhere[group])
-    settled[asked] = True
+    sender_elsewhere[group[~unclear[at] & ~receiver[at]]] = True
+    receiver[at] = (more > 0) | ((more == 0) & ~sender_elsewhere[group])
+    settled[at] = True
     return settled
 
 
-def _receiver_holds_more(rows: Mapping[str, npt.NDArray], at: I64, group: I64) -> I64:
+def _has_both_ports(rows: Mapping[str, npt.NDArray], at: I64) -> Bools:
+    """Whether some rows tell their connection: both ports are there, and none was forgotten."""
+    ports: Bools = has_ports(rows["protocol"][at]) & (rows["srcport"][at] > 0) & (rows["dstport"][at] > 0)
+    return ports
+
+
+def _receiver_less_sender(rows: Mapping[str, npt.NDArray], at: I64, group: I64) -> I64:
     """Bytes that receivers hold in the group of each of these rows, less those that senders hold."""
     more = np.zeros(int(group.max()) + 1, dtype=np.int64)
     held = rows["bytes"][at]
@@ -241,16 +256,19 @@ def _receiver_holds_more(rows: Mapping[str, npt.NDArray], at: I64, group: I64) -
     return more[group]
 
 
-def _pairs(rows: Mapping[str, npt.NDArray], at: I64, world: World) -> I64:
-    """Numbers of the pairs of ends, in this direction, of some rows: by who holds the addresses.
+def _pairs(rows: Mapping[str, npt.NDArray], at: I64, addresses: U64, world: World) -> I64:
+    """Numbers of the pairs of ends, in this direction, of some rows (with the keys of their addresses): by who holds
+    them.
 
     A connection of which some row does not know an end is a pair of its own: the other reporter may know it, and whom
     the address belongs to at other times has no part in it.
     """
-    addresses = _pair_of_addresses(rows, at, world)
     src, dst = (rows[name][at].astype(np.int64) for name in ("src_who", "dst_who"))
+    unknown = _some_end_unknown({name: rows[name][at] for name in ("src_who", "dst_who", "src_scope", "dst_scope")})
+    if not bool(unknown.any()):
+        return distinct(addresses, src, dst)[1]
     connection = _connections(rows, at, addresses, world)
-    alone = np.isin(connection, connection[_some_end_unknown(rows)[at]])
+    alone = np.isin(connection, connection[unknown])
     _, number = distinct(
         np.where(alone, connection.astype(np.uint64), addresses),
         np.where(alone, NOBODY, src),
@@ -269,9 +287,10 @@ def _connections(rows: Mapping[str, npt.NDArray], at: I64, addresses: U64, world
     order = np.lexsort((rows["first"][at], tuple_))
     of, first, last = tuple_[order], rows["first"][at][order], rows["last"][at][order]
     begins = np.ones(len(at), dtype=np.bool_)
-    # Times need 40 bits at most: the last moment covered so far, of each one for itself.
-    covered = np.maximum.accumulate(of << 40 | last)[:-1]
-    begins[1:] = (of << 40 | np.maximum(first - world.settings.two_clocks_seconds, 0))[1:] > covered
+    # The last moment covered so far, of each tuple for itself; 32 bits are seconds enough for an hour's records.
+    since = first.min()
+    reached = np.minimum(last - since + world.settings.two_clocks_seconds, (1 << 32) - 1)
+    begins[1:] = (of << 32 | first - since)[1:] > np.maximum.accumulate(of << 32 | reached)[:-1]
     number = np.empty(len(at), dtype=np.int64)
     number[order] = np.cumsum(begins) - 1
     return number
@@ -279,9 +298,8 @@ def _connections(rows: Mapping[str, npt.NDArray], at: I64, addresses: U64, world
 
 def _some_end_unknown(rows: Mapping[str, npt.NDArray]) -> Bools:
     """Whether nobody is known for an address of a VPC that the row shows."""
-    unknown = np.zeros(len(rows["bytes"]), dtype=np.bool_)
-    for end in ("src", "dst"):
-        unknown |= (rows[f"{end}_who"] < 0) & (rows[f"{end}_scope"] >= 0)
+    src, dst = ((rows[f"{end}_who"] < 0) & (rows[f"{end}_scope"] >= 0) for end in ("src", "dst"))
+    unknown: Bools = src | dst
     return unknown
 
 
@@ -308,7 +326,7 @@ def _by_flow_log_that_holds_most(rows: Mapping[str, npt.NDArray], world: World) 
     at = at[penalty[reporter[at]] & LOSSY > 0]
     if not len(at):
         return rows
-    _, group = distinct(_pairs(rows, at, world), reporter[at], rows["action"][at])
+    _, group = distinct(_pair_of_addresses(rows, at, world), reporter[at], rows["action"][at])
     first, of = distinct(group, rows["source"][at])
     held = np.zeros(len(first), dtype=np.int64)
     np.add.at(held, of, rows["bytes"][at])
@@ -333,26 +351,32 @@ def _hop_instead(
 
     Where every end that reports at all lost records, the best hop between counts for the pair and direction, if it
     holds more: one that lost none, else the one that holds most. Not where an end refused any of it, which the hop
-    does not see, or where one that is not known may have lost nothing.
+    does not see; and not where an end is not known, or an end's own record that counts does not know the other.
     """
     nothing = np.zeros(len(fate), dtype=np.bool_)
     penalty, position = world.hints.penalty, rows["position"]
     logged_src, logged_dst = low_src != NOT_LOGGED, low_dst != NOT_LOGGED
     lossy = (logged_src | logged_dst) & (~logged_src | (low_src & LOSSY > 0)) & (~logged_dst | (low_dst & LOSSY > 0))
+    unknown = _some_end_unknown(rows)
+    lossy &= ~unknown
     hop = lossy & (position == BETWEEN) & (rows["leg"] != NAT_OUTSIDE) & ~rows["duplicate"] & shows_ends
     hop &= rows["reporter"] >= 0
     if not bool(hop.any()):
         return nothing, nothing
-    pair = _pairs(rows, np.arange(len(fate)), world)
+    pair = _pair_of_ends(rows, whole_interfaces=True)
     lost = penalty[np.where(hop, rows["reporter"], 0)] & LOSSY > 0
-    best = _nearest(rows, hop & _holds_most(rows, hop, pair, lost), world)
+    best = _nearest(rows, hop & _holds_most(rows, hop, pair, lost), pair, world)
     of_end = ((position == RECEIVER) | (position == SENDER)) & ~rows["duplicate"]
     counted = of_end & lossy & (fate == COUNTED)
-    refused = of_end & ((rows["action"] == REJECT) & lossy | _some_end_unknown(rows) & ~lossy)
     more = np.zeros(int(pair.max()) + 1, dtype=np.int64)
     np.add.at(more, pair[best], rows["bytes"][best])
     np.subtract.at(more, pair[counted], rows["bytes"][counted])
-    more[pair[refused]] = 0
+    more[pair[of_end & lossy & (rows["action"] == REJECT)]] = 0
+    of_nobody = np.flatnonzero(of_end & unknown & (fate == COUNTED))
+    if len(of_nobody):
+        at = np.flatnonzero(best)
+        same = np.isin(_pair_of_addresses(rows, at, world), _pair_of_addresses(rows, of_nobody, world))
+        more[pair[at[same]]] = 0
     instead = more[pair] > 0
     return best & instead, counted & instead
 
@@ -373,10 +397,19 @@ def _holds_most(rows: Mapping[str, npt.NDArray], hop: Bools, pair: npt.NDArray, 
     return found
 
 
-def _nearest(rows: Mapping[str, npt.NDArray], between: Bools, world: World) -> Bools:
-    """Of hops that alone report a pair, the one nearest to the receiver: in its VPC, then in the sender's; for the
-    whole hour.
-    """
+def _pair_of_ends(rows: Mapping[str, npt.NDArray], whole_interfaces: bool = False) -> I64:
+    """Numbers of the pairs of ends, in this direction: by who holds which address, or of whole interfaces by who."""
+    columns = []
+    for end in ("src", "dst"):
+        who, *address = (rows[f"{end}_{n}"] for n in ("who", "high", "low"))
+        if whole_interfaces:
+            address = [np.where(who >= 0, np.uint64(0), part) for part in address]
+        columns += [who, *address]
+    return distinct(*columns)[1]
+
+
+def _nearest(rows: Mapping[str, npt.NDArray], between: Bools, pair: I64, world: World) -> Bools:
+    """Of each pair's hops the one nearest to the receiver: in its VPC, then in the sender's; for the whole hour."""
     hints = world.hints
     at = np.flatnonzero(between & ~rows["duplicate"])
     chosen = np.zeros(len(between), dtype=np.bool_)
@@ -401,10 +434,9 @@ def _nearest(rows: Mapping[str, npt.NDArray], between: Bools, world: World) -> B
     distance = np.where(near_dst, 0, np.where(nat, 1, np.where(near_src, 2, 3))).astype(np.int64)
     # Of an appliance that takes packets in and gives them back by one interface, what it gave back.
     rank = distance << 48 | penalty << 40 | (reporter.astype(np.int64) + 1) << 1 | ~rows["outward"][at]
-    group = _pairs(rows, at, world)
-    best = np.full(int(group.max()) + 1, np.iinfo(np.int64).max)
-    np.minimum.at(best, group, rank)
-    chosen[at] = rank == best[group]
+    best = np.full(int(pair.max()) + 1, np.iinfo(np.int64).max)
+    np.minimum.at(best, pair[at], rank)
+    chosen[at] = rank == best[pair[at]]
     return chosen
 
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from flowlake.flows.addresses import U64, is_none, is_public
 from flowlake.flows.book import FlowLog
-from flowlake.flows.hashing import distinct_values
+from flowlake.flows.hashing import distinct, distinct_values
 from flowlake.flows.lookup import FORWARDERS, NAT, NOBODY, AddressIndex, Lookup, Names, ever_holds, scopes, within
 from flowlake.flows.minutes import MINUTES_BEFORE, WHOLE_HOUR, minutes_masks
 from flowlake.flows.summarise import (
@@ -411,12 +411,16 @@ class Evidence:
 
 
 def merge(parts: Iterable[Mapping[str, pa.Table]]) -> Evidence:
-    """Evidence of several workers as one; counts are added, masks or-ed."""
+    """Evidence of several workers as one; counts are added, masks or-ed.
+
+    Memory grows with what there is to tell, not with how many parts tell it: the same of several parts becomes one as
+    they come.
+    """
     sources: dict[Source, int] = {}
     rows: list[dict] = []
-    lines: list[pa.Table] = []
-    attested: list[pa.Table] = []
-    listeners: list[pa.Table] = []
+    added = dict.fromkeys(("records", "bytes", "nodata", "skipdata"), np.add)
+    lines = _Together({**added, "mask": np.bitwise_or, "actions": np.bitwise_or})
+    attested, listeners = _Together({"mask": np.bitwise_or}), _Together({})
     facts: dict[str, dict[str, str]] = {}
     for part in parts:
         local: list[int] = []
@@ -432,17 +436,56 @@ def merge(parts: Iterable[Mapping[str, pa.Table]]) -> Evidence:
         renumbered = (
             np.array(local, dtype=np.int32)[table["source"].to_numpy()] if table.num_rows else np.zeros(0, np.int32)
         )
-        lines.append(table.set_column(0, "source", pa.array(renumbered, pa.int32())))
-        attested.append(part["attested"])
-        listeners.append(part["listeners"])
+        lines.add(table.set_column(0, "source", pa.array(renumbered, pa.int32())))
+        attested.add(part["attested"])
+        listeners.add(part["listeners"])
         for row in part["facts"].to_pylist():
             known = facts.setdefault(row.pop("interface"), {})
             known.update({name: value for name, value in row.items() if value is not None})
-    return Evidence(sources, rows, _concat(lines), _concat(attested), _concat(listeners), facts)
+    return Evidence(sources, rows, lines.table(), attested.table(), listeners.table(), facts)
 
 
-def _concat(tables: list[pa.Table]) -> pa.Table:
-    return pa.concat_tables(tables) if tables else pa.table({})
+class _Together:
+    """Tables of one schema as one. Rows that differ only in the columns of joined (which says how) become one,
+    whenever rows have doubled.
+    """
+
+    AT_LEAST = 1 << 16
+
+    def __init__(self, joined: Mapping[str, np.ufunc]) -> None:
+        self.joined = joined
+        self.parts: list[pa.Table] = []
+        self.full = self.AT_LEAST
+
+    def add(self, part: pa.Table) -> None:
+        if self.parts and not part.num_rows:
+            return
+        self.parts.append(part)
+        if sum(table.num_rows for table in self.parts) > self.full:
+            self.parts = [self.table()]
+            self.full = max(self.AT_LEAST, 2 * self.parts[0].num_rows)
+
+    def table(self) -> pa.Table:
+        """All of it; without columns where nothing was added."""
+        if not self.parts:
+            return pa.table({})
+        whole = pa.concat_tables(self.parts).combine_chunks()
+        first, of = distinct(*(_codes(whole[name]) for name in whole.column_names if name not in self.joined))
+        result = whole.take(pa.array(first))
+        for name, join in self.joined.items():
+            values = whole[name].to_numpy()
+            joined = np.zeros(len(first), dtype=values.dtype)
+            join.at(joined, of, values)
+            result = result.set_column(result.column_names.index(name), name, pa.array(joined))
+        return result
+
+
+def _codes(column: pa.ChunkedArray) -> npt.NDArray:
+    """Numbers that are equal where the values are; a text that is null is -1."""
+    if not pa.types.is_string(column.type):
+        return column.to_numpy()
+    encoded = column.combine_chunks().dictionary_encode()
+    return encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
 
 
 def _add_source(row: dict, other: dict) -> None:

@@ -80,6 +80,12 @@ objects with interfaces that the book can't place.
 ENRICHING = ("vpc_id", "pkt_srcaddr", "pkt_dstaddr", "tcp_flags", "flow_direction", "traffic_path")
 """Of the wanted fields those whose lack costs an enrichment: named in coverage."""
 
+
+def lacking(fields: Sequence[str], transit: bool) -> list[str]:
+    """The fields that the enrichment makes use of and a format lacks; that of a transit gateway has others: none."""
+    return [] if transit else [name for name in (*NEEDED, *ENRICHING) if name not in fields]
+
+
 EXTRAS = (
     "pkt_src_aws_service",
     "pkt_dst_aws_service",
@@ -196,7 +202,7 @@ class Summary:
         """Takes up the records of one block. fields are those of the format, by which lacks are named."""
         at = self.source(source)
         counts = self.counts[at]
-        counts.lacks |= frozenset(f for f in (*NEEDED, *ENRICHING) if f not in fields and not transit)
+        counts.lacks |= frozenset(lacking(fields, transit))
         counts.transit |= transit
         for batch in records.to_batches(max_chunksize=1 << 20):
             if batch.num_rows:

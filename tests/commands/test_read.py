@@ -17,6 +17,8 @@ from tests.flows.read.reading import V2, V2_LINE
 NODATA = "2 123456789010 eni-1235b8ca123456789 - - - - - - - 1431280876 1431280934 - NODATA"
 SKIPDATA = NODATA.replace("NODATA", "SKIPDATA")
 
+LACKS_V2 = ["vpc_id", "pkt_srcaddr", "pkt_dstaddr", "tcp_flags", "flow_direction", "traffic_path"]
+
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
@@ -70,13 +72,14 @@ def test_records_go_to_stdout_and_rejects_to_stderr(log: Path, capsys: pytest.Ca
     reject, counts = err.splitlines()
     text = V2_LINE.replace("ACCEPT", "DROP")
     assert json.loads(reject) == {"file": str(log), "line": 5, "reason": "bad_action", "text": text}
-    assert counts == "1 records, 1 NODATA, 1 SKIPDATA, 1 rejects"
+    assert counts == f"1 records, 1 NODATA, 1 SKIPDATA, 1 rejects; the format lacks {', '.join(LACKS_V2)}"
 
 
 def test_json_counts(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["read", str(log), str(log), "--json"]) == 0
     last = capsys.readouterr().err.splitlines()[-1]
-    assert json.loads(last) == {"records": 2, "nodata": 2, "skipdata": 2, "rejects": 2}
+    counts = {"records": 2, "nodata": 2, "skipdata": 2, "rejects": 2}
+    assert json.loads(last) == {**counts, "format_lacks": LACKS_V2}
 
 
 def test_a_format_log_and_a_log_without_log_status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -85,7 +88,9 @@ def test_a_format_log_and_a_log_without_log_status(tmp_path: Path, capsys: pytes
     assert main(["read", str(path), "--format", "${srcaddr} ${srcport}"]) == 0
     out, err = capsys.readouterr()
     assert out == '{"srcaddr": "10.0.0.1", "srcport": 22}\n{"srcaddr": null, "srcport": null}\n'
-    assert err == "2 records, 0 NODATA, 0 SKIPDATA, 0 rejects\n"
+    counts, lacks = err.split("; the format lacks ")
+    assert counts == "2 records, 0 NODATA, 0 SKIPDATA, 0 rejects"
+    assert lacks.startswith("interface_id, dstaddr, dstport, protocol, packets, bytes, start,")
 
 
 def test_no_flow_log_at_all_is_exit_2_and_said(log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -96,7 +101,7 @@ def test_no_flow_log_at_all_is_exit_2_and_said(log: Path, tmp_path: Path, capsys
     assert len(out.splitlines()) == 3
     first, *_, last = err.splitlines()
     assert json.loads(first)["reason"] == "not_a_flow_log"
-    assert last == "1 records, 1 NODATA, 1 SKIPDATA, 2 rejects"
+    assert last.startswith("1 records, 1 NODATA, 1 SKIPDATA, 2 rejects; the format lacks vpc_id,")
 
 
 @pytest.mark.parametrize(

@@ -145,18 +145,25 @@ def test_both_used_it_in_that_minute_then_it_stays_contested() -> None:
     assert answer.show(*SERVER, client_interface_id="eni-a") == [(None, "none", 100, ["contested_server"])]
 
 
-def test_both_used_one_port_a_while_apart_then_the_time_of_their_records_tells() -> None:
-    """eni-old's record of the connection is over 150 s before eni-new's begins, which is of another connection by the
-    same ports. eni-a's lies beside the first. Where eni-new lost records, its own of that time may be among them.
-    (What kind of log fl-2 is nobody knows, so that eni-a's records count.)"""
-    own = """
-        eni-old 10.0.0.1 10.0.0.5 50000 443 6 100 10:01:20 10:01:50 ACCEPT OK
-        eni-new 10.0.0.1 10.0.0.5 50000 443 6   7 10:04:20 10:04:50 ACCEPT OK
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [
+        ("", "eni-old"),
+        ("eni-new - - - - - - 10:30:00 10:30:59 - SKIPDATA", None),  # its own record of that time may be among these
+        ("eni-new 10.0.0.5 10.0.0.1 50000 443 6 7 10:02:20 10:02:50 ACCEPT OK", None),  # both are near
+    ],
+)
+def test_both_used_one_port_then_the_time_of_their_records_tells(more: str, named: str | None) -> None:
+    """eni-old's record of the connection is over 150 s before eni-new's begins, which is of another by the same ports.
+    eni-a's, which counts, lies beside the first."""
+    records = f"""
+        eni-a   10.0.0.5 10.0.0.1 50000 443 6 100 10:01:20 10:01:50 ACCEPT OK
+        eni-old 10.0.0.5 10.0.0.1 50000 443 6 100 10:01:20 10:01:50 ACCEPT OK
+        eni-new 10.0.0.5 10.0.0.1 50000 443 6   7 10:04:20 10:04:50 ACCEPT OK
+        {more}
         """
-    lossy = own + "eni-new - - - - - - 10:02:20 10:02:50 - SKIPDATA"
-    for records, name in ((own, "eni-old"), (lossy, None)):
-        answer = run(SWIFT, {"fl-1": to("10.0.0.5", "10:01:20-10:01:50"), "fl-2": lines(PLAIN, records)})
-        assert answer.show("server_interface_id", "uploaded") == [(name, 100)]
+    answer = run(SWIFT, {"fl-1": lines(PLAIN, records)})
+    assert answer.show("client_interface_id", uploaded=100) == [(named,)]
 
 
 def test_who_had_it_is_not_known_but_both_ends_recorded_it_then_it_counts_once() -> None:

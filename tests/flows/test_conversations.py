@@ -218,7 +218,7 @@ def test_both_lost_records_and_each_holder_of_an_address_is_decided_by_itself() 
 
 def test_both_lost_records_and_a_connection_of_nobody_known_is_decided_by_itself() -> None:
     """10.0.0.5 changed hands at 10:02: whose eni-a's 70 bytes to it at that time were is not known, and nobody else has
-    them. That eni-new holds more of what came later (90 > 60) has no part in it."""
+    them. That eni-new holds more of all (150 > 130) has no part in it."""
     new, lost = eni("eni-new", "10.0.0.5"), "- - - - - - 10:50:00 10:50:59 - SKIPDATA"
     inventory = [
         *sweep("09:00", VPC, A, flow_log("fl-1")),
@@ -230,14 +230,14 @@ def test_both_lost_records_and_a_connection_of_nobody_known_is_decided_by_itself
     seen = f"""
         eni-a   10.0.0.1 10.0.0.5 50000 443 6 70 10:01:50 10:02:20 ACCEPT OK
         eni-a   10.0.0.1 10.0.0.5 50001 443 6 60 10:31:00 10:31:59 ACCEPT OK
-        eni-new 10.0.0.1 10.0.0.5 50001 443 6 90 10:31:00 10:31:59 ACCEPT OK
+        eni-new 10.0.0.1 10.0.0.5 50001 443 6 150 10:31:00 10:31:59 ACCEPT OK
         eni-a   {lost}
         eni-new {lost}
         """
     answer = run(inventory, {"fl-1": lines(PLAIN, seen)})
     assert answer.show("server_interface_id", "uploaded", "reporter") == [
         (None, 70, ["eni-a"]),
-        ("eni-new", 90, ["eni-new"]),
+        ("eni-new", 150, ["eni-new"]),
     ]
 
 
@@ -790,6 +790,34 @@ def test_where_all_lost_records_the_hop_that_holds_more_than_the_ends_counts() -
         ("hop", 60, ["eni-tgw2"]),
     ]
     assert answer.fates == {"counted": 80, "other_reporter": 70, "hop": 60}
+
+
+def test_hops_of_two_vpcs_that_know_neither_end_are_of_one_pair_all_the_same() -> None:
+    """Nothing is known to join the VPCs: each hop knows where one of the two addresses would lie, and not the other."""
+    answer = run(steady(VPC, VPC2, HOP1, HOP2, flow_log("fl-hop")), {"fl-hop": AT_HOPS})
+    assert answer.fates == {"counted": 100, "hop": 100}
+
+
+def test_a_hop_does_not_count_beside_an_ends_own_record_that_does_not_know_the_other() -> None:
+    """10.0.0.1 went from eni-a to eni-n at 10:02. eni-far, which lost records, tells 60 of a connection at that time
+    whose client it can't name; eni-tgw2, with losses too, 100 of eni-n's right after. Both may hold the same bytes."""
+    n, lost = eni("eni-n", "10.0.0.1"), "- - - - - - 10:50:00 10:50:59 - SKIPDATA - -"
+    rest = (VPC, VPC2, FAR, HOP1, HOP2, attached("vpc-1"), attached("vpc-2"), flow_log("fl-1"))
+    inventory = [
+        *sweep("09:00", A, *rest),
+        gone("10:02:00", "eni-a"),
+        event("10:02:10", n),
+        *sweep("12:00", n, *rest),
+    ]
+    seen = f"""
+        eni-far  10.0.0.1  10.2.0.7 50000 443 6  60 10:01:50 10:02:20 ACCEPT OK 10.0.0.1 10.2.0.7
+        eni-tgw2 10.2.8.8  10.2.0.7 50000 443 6 100 10:03:20 10:04:20 ACCEPT OK 10.0.0.1 10.2.0.7
+        eni-n    {lost}
+        eni-far  {lost}
+        eni-tgw2 {lost}
+        """
+    answer = run(inventory, {"fl-1": lines(PACKETS, seen)})
+    assert answer.show("client_interface_id", "uploaded", leg="direct") == [(None, 60)]
 
 
 def test_a_hop_that_counts_does_so_for_all_addresses_of_its_ends() -> None:

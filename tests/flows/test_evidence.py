@@ -3,8 +3,12 @@ what address."""
 
 from __future__ import annotations
 
+import gc
+
+import pyarrow as pa
 import pytest
 
+from flowlake.flows import evidence
 from flowlake.flows.evidence import GAPS, NO_ACCEPTS, NOT_ALL, REJECTED, SKIPPED
 from tests.flows.worked import FLAGS, PLAIN, eni, event, flow_log, gone, lines, run, steady, sweep, vpc
 
@@ -110,6 +114,36 @@ def test_evidence_of_several_workers_adds_up(together: bool) -> None:
     assert answer.penalties() == {"eni-a": SKIPPED}
     covered = answer.coverage["fl-1"]
     assert (covered["objects"], covered["records"], covered["skipdata"], covered["bytes"]) == (3, 2, 1, 107)
+
+
+def test_what_many_workers_tell_alike_is_kept_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand parts of two interfaces each: what the driver holds does not grow with them."""
+    monkeypatch.setattr(evidence._Together, "AT_LEAST", 10)
+    counted = ("source", "records", "bytes", "nodata", "skipdata", "mask", "actions")
+    part = {
+        "sources": pa.table({name: [] for name in evidence.SOURCES.names}, schema=evidence.SOURCES),
+        "facts": pa.table({"interface": pa.array([], pa.string())}),
+        "lines": pa.table({name: pa.array([], pa.int64()) for name in counted}),
+        "attested": pa.table({"interface": ["eni-a", None], "high": [0, 0], "low": [1, 2], "mask": [1, 2]}),
+        "listeners": pa.table({"interface": ["eni-a", "eni-b"], "port": [443, 443]}),
+    }
+    other = {**part, "attested": pa.table({"interface": ["eni-a"], "high": [0], "low": [1], "mask": [4]})}
+    most = 0
+
+    def parts():  # type: ignore[no-untyped-def]
+        nonlocal most
+        for _ in range(1000):
+            yield part
+            most = max(most, sum(len(t.parts) for t in gc.get_objects() if isinstance(t, evidence._Together)))
+        yield other
+
+    found = evidence.merge(parts())
+    assert sorted(found.attested.to_pylist(), key=str) == [
+        {"interface": "eni-a", "high": 0, "low": 1, "mask": 1 | 4},
+        {"interface": None, "high": 0, "low": 2, "mask": 2},
+    ]
+    assert found.listeners.to_pylist() == part["listeners"].to_pylist()
+    assert most < 30
 
 
 def test_rejects_of_several_workers_add_up_and_spoil_the_flow_log() -> None:

@@ -24,6 +24,8 @@ WITHOUT_DATA = frozenset({"NODATA", "SKIPDATA"})
 LAST_SECOND = 253402300799  # of the year 9999
 INTEGER_LIMITS = {"int": (-(2**31), 2**31 - 1), "bigint": (-(2**63), 2**63 - 1)}
 ARROW_TYPES = {"int": pa.int32(), "bigint": pa.int64(), "string": pa.dictionary(pa.int32(), pa.utf8())}
+GREATEST_AMOUNT = 2**50
+"""Bytes or packets of one record: a petabyte within minutes. What is more was never sent, and would spoil sums."""
 INTEGER = re.compile(r"-?[0-9]+", re.ASCII)
 
 
@@ -77,6 +79,9 @@ RANGES = tuple(
     Range(field, *_OWN_RANGE.get(field, (0, INTEGER_LIMITS[kind][1], "negative_number")), only_data=field == "protocol")
     for field, kind in FIELD_TYPES.items()
     if kind != "string"
+)
+RANGES += tuple(
+    Range(field, INTEGER_LIMITS["bigint"][0], GREATEST_AMOUNT, "impossible_amount") for field in ("bytes", "packets")
 )
 WORDS = (
     *(

@@ -180,6 +180,8 @@ def test_line_numbers_are_those_of_the_inflated_object() -> None:
         ({"dstport": "-1"}, "bad_port"),
         ({"protocol": "256"}, "bad_protocol"),
         ({"packets": "-1"}, "negative_number"),
+        ({"bytes": str(2**50 + 1)}, "impossible_amount"),
+        ({"packets": str(2**63 - 1)}, "impossible_amount"),
         ({"bytes": "0x10"}, "bad_number"),
         ({"bytes": "1.5"}, "bad_number"),
         ({"bytes": "9223372036854775808"}, "bad_number"),
