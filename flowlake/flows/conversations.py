@@ -42,6 +42,7 @@ from flowlake.flows.minutes import minutes_masks
 from flowlake.flows.roles import has_ports
 from flowlake.flows.routes import Router
 from flowlake.flows.summarise import ACCEPT, REJECT, slot_seconds
+from flowlake.lake.hours import SECONDS
 
 I64 = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -196,8 +197,9 @@ def _receiver_first(
     settled = _settle_connections(rows, world, of_end, unclear | (ends_report & one_of_several), receiver)
     doubts[unclear & of_end & ~settled] |= UNSURE
     ends_report &= ~settled
-    # Whether the one whose records are lacking is that very end can't be told where an end is unknown.
-    doubts[ends_report & ((rows["src_who"] < 0) | (rows["dst_who"] < 0))] |= UNSURE
+    # Whether the one whose records are lacking is that very end can't be told where an end is unknown; and which holds
+    # more may be another in the hour beside, where the other end's records of the same packets may lie.
+    doubts[ends_report & ((rows["src_who"] < 0) | (rows["dst_who"] < 0) | _at_the_edge(rows, world))] |= UNSURE
     rivals = np.flatnonzero(ends_report & ~rows["duplicate"])
     if len(rivals):
         addresses = _pair_of_addresses(rows, rivals, world)
@@ -206,6 +208,14 @@ def _receiver_first(
         # Of what both hold alike the one that holds more between these addresses.
         receiver[rivals] = (more > 0) | ((more == 0) & (more_at_all >= 0))
     return receiver
+
+
+def _at_the_edge(rows: Mapping[str, npt.NDArray], world: World) -> Bools:
+    """Whether a row begins or ends so near to the hour's begin or end that by another clock it may lie beside it."""
+    begins, ends = world.lookup.starts, world.lookup.starts + SECONDS
+    near = world.settings.two_clocks_seconds
+    edge: Bools = (rows["first"] < begins + near) | (rows["last"] >= ends - near)
+    return edge
 
 
 def _settle_connections(

@@ -166,15 +166,47 @@ def test_both_used_one_port_then_the_time_of_their_records_tells(more: str, name
     assert answer.show("client_interface_id", uploaded=100) == [(named,)]
 
 
-def test_who_had_it_is_not_known_but_both_ends_recorded_it_then_it_counts_once() -> None:
-    """eni-old is known to log all traffic, eni-new is not: whether the other end's records count can't be told from
-    eni-a's alone. But eni-old's own record of that very connection is there, and eni-new's of the next by its ports."""
-    old = lines(PLAIN, "eni-old 10.0.0.1 10.0.0.5 50000 443 6 100 10:01:30 10:01:50 ACCEPT OK")
-    new = lines(PLAIN, "eni-new 10.0.0.1 10.0.0.5 50000 443 6   7 10:02:20 10:02:50 ACCEPT OK")
-    inventory = [*SWIFT, *sweep("09:00", flow_log("fl-2"), complete=False)]
-    answer = run(inventory, {"fl-1": to("10.0.0.5", "10:01:20-10:02:10"), "fl-2": old, "fl-3": new})
-    assert answer.show("server_interface_id", "uploaded", "flags") == [("eni-new", 7, []), ("eni-old", 100, [])]
-    assert answer.fates == {"counted": 107, "other_reporter": 100}
+OLD_THEN = "eni-old 10.0.0.1 10.0.0.5 50000 443 6 100 10:01:20 10:01:40 ACCEPT OK"
+NEW_LATER = "eni-new 10.0.0.1 10.0.0.5 50000 443 6   7 10:04:40 10:04:50 ACCEPT OK"
+
+
+@pytest.mark.parametrize(
+    ("known", "told", "counted"),
+    [
+        ("fl-old", ("eni-old", ["eni-old"]), 100),  # eni-old's log is whole: the receiver's records count
+        ("fl-new", (None, ["eni-a"]), 107),  # eni-new's is: of what eni-old received the sender's do
+    ],
+)
+def test_both_ends_recorded_a_connection_of_nobody_known_then_it_counts_once(
+    known: str, told: tuple, counted: int
+) -> None:
+    """Of eni-old and eni-new one is known to log all traffic. As both used these ports, eni-a's record alone can't tell
+    whether the other end's count: but eni-old's own of that very connection is there, and holds as much. eni-new's is
+    of one three minutes later, of which eni-a has nothing."""
+    inventory = [*SWIFT, *sweep("09:00", flow_log(known), complete=False)]
+    others = {"fl-old": lines(PLAIN, OLD_THEN), "fl-new": lines(PLAIN, NEW_LATER)}
+    answer = run(inventory, {"fl-1": to("10.0.0.5", "10:01:20-10:01:40"), **others})
+    assert answer.show("server_interface_id", "reporter", uploaded=100) == [told]
+    assert answer.fates == {"counted": counted, "other_reporter": 207 - counted}
+    assert all("possibly_doubled" not in flags for (flags,) in answer.show("flags"))
+
+
+def test_both_lost_records_and_hold_alike_of_a_connection_then_the_one_counts_that_holds_more_at_all() -> None:
+    """eni-a's 100 are eni-old's or eni-new's, which both used these ports; eni-old has the same 100. Between the
+    addresses eni-a holds 160, the others 147."""
+    lost = "- - - - - - 10:50:00 10:50:59 - SKIPDATA"
+    seen = f"""
+        eni-a   10.0.0.1 10.0.0.5 50000 443 6 100 10:01:20 10:01:40 ACCEPT OK
+        {OLD_THEN}
+        {NEW_LATER}
+        eni-a   10.0.0.1 10.0.0.5 50001 443 6  60 10:31:00 10:31:59 ACCEPT OK
+        eni-new 10.0.0.1 10.0.0.5 50001 443 6  40 10:31:00 10:31:59 ACCEPT OK
+        eni-a   {lost}
+        eni-old {lost}
+        eni-new {lost}
+        """
+    answer = run(SWIFT, {"fl-1": lines(PLAIN, seen)})
+    assert answer.show("server_interface_id", "reporter", uploaded=100) == [(None, ["eni-a"])]
 
 
 @pytest.mark.parametrize("names", [("eni-x", "eni-y"), ("eni-0", "eni-1")])

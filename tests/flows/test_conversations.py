@@ -165,11 +165,31 @@ def test_a_line_that_could_not_be_read_spoils_its_flow_log() -> None:
 
 def test_both_lost_records_the_one_that_holds_more_bytes_counts_alone() -> None:
     lost = "- - - - - - 10:20:00 10:29:59 - SKIPDATA"
-    a = lines(PLAIN, f"eni-a 10.0.0.1 10.0.0.2 50000 443 6 90 10:01:00 10:01:59 ACCEPT OK\neni-a {lost}")
-    b = lines(PLAIN, f"eni-b 10.0.0.1 10.0.0.2 50000 443 6 50 10:01:00 10:01:59 ACCEPT OK\neni-b {lost}")
+    a = lines(PLAIN, f"eni-a 10.0.0.1 10.0.0.2 50000 443 6 90 10:11:00 10:11:59 ACCEPT OK\neni-a {lost}")
+    b = lines(PLAIN, f"eni-b 10.0.0.1 10.0.0.2 50000 443 6 50 10:11:00 10:11:59 ACCEPT OK\neni-b {lost}")
     answer = run(steady(VPC, A, B, flow_log("fl-a"), flow_log("fl-b")), {"fl-a": a, "fl-b": b})
     assert answer.show("uploaded", "reporter", "flags") == [(90, ["eni-a"], ["partial_reporter"])]
     assert answer.fates == {"counted": 90, "other_reporter": 50}
+
+
+@pytest.mark.parametrize(
+    ("time", "doubt"),
+    [
+        ("10:01:59 10:02:58", ["possibly_doubled"]),
+        ("10:02:00 10:57:59", []),
+        ("10:57:01 10:58:00", ["possibly_doubled"]),
+    ],
+)
+def test_both_lost_records_and_the_hour_beside_may_choose_the_other_then_it_is_said(
+    time: str, doubt: list[str]
+) -> None:
+    """Within two minutes of the full hour eni-b's record of the same packets may lie in the hour beside, where it may
+    hold more than eni-a."""
+    lost = "- - - - - - 10:20:00 10:29:59 - SKIPDATA"
+    a = lines(PLAIN, f"eni-a 10.0.0.1 10.0.0.2 50000 443 6 90 {time} ACCEPT OK\neni-a {lost}")
+    inventory = steady(VPC, A, B, flow_log("fl-a"), flow_log("fl-b"))
+    answer = run(inventory, {"fl-a": a, "fl-b": lines(PLAIN, f"eni-b {lost}")})
+    assert answer.show("uploaded", "flags") == [(90, [*doubt, "partial_reporter"])]
 
 
 def test_both_lost_records_each_pair_is_decided_by_itself() -> None:
