@@ -236,7 +236,7 @@ def evidence_of(worker: Worker, lookup: Lookup) -> dict[str, pa.Table]:
             }
         ),
         "attested": _attested(worker, interface[own], worker.local_pkt[own], masks[own], sure[own], names),
-        "listeners": _listeners(worker, names),
+        "listeners": _listeners(worker, lookup),
     }
 
 
@@ -329,22 +329,36 @@ def _attested(
     )
 
 
-def _listeners(worker: Worker, names: pa.Array) -> pa.Table:
+def _listeners(worker: Worker, lookup: Lookup) -> pa.Table:
     """Who answered a SYN: by the interface that saw it, address, port and protocol. Public addresses stand for
     themselves.
+
+    What counts of the interface is its VPC: of those whose VPC the book knows one stands for all in it, so that this
+    grows with listeners and not with who spoke to them.
     """
     sums = worker.sums
     answered = np.flatnonzero(sums["answered"].to_numpy() == 1)
     interface, server, port = (
         sums[name].to_numpy()[answered].astype(np.int64) for name in ("interface", "pkt_src", "srcport")
     )
-    ends, end = distinct_values(interface << 32 | server)
+    names = worker.summary.interfaces.list()
+    code = worker.interface[interface]
+    vpc = (
+        np.where(code >= 0, lookup.interface_vpc[np.where(code >= 0, code, 0)], NOBODY)
+        if len(lookup.interfaces)
+        else code
+    )
+    saw = np.where(vpc >= 0, vpc + len(names), interface)
+    _, first = np.unique(lookup.interface_vpc, return_index=True)
+    stands_for = {int(lookup.interface_vpc[one]): lookup.interfaces.text(one) for one in first.tolist()}
+    texts = pa.array([*names, *(stands_for.get(vpc) for vpc in range(len(lookup.vpcs)))], pa.string())
+    ends, end = distinct_values(saw << 32 | server)
     keys, _ = distinct_values(end.astype(np.int64) << 16 | port)
     listener = ends[keys >> 16]
     at = listener & 0xFFFFFFFF
     return pa.table(
         {
-            "interface": names.take(pa.array(listener >> 32)),
+            "interface": texts.take(pa.array(listener >> 32)),
             "high": worker.high[at],
             "low": worker.low[at],
             "port": pa.array((keys & 0xFFFF).astype(np.int32)),
