@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from flowlake.flows.collector import paused
 from flowlake.flows.fold import ADDED, ALL, OPEN, REMOVED, State, Timeline, Timelines, gather, tag_key, timelines_of
 from flowlake.lake.observations import PRESENT, Row
 from flowlake.lake.resolve import Entities, resolve
@@ -127,6 +128,7 @@ class Book:
     digest: str = ""
 
 
+@paused()
 def build(rows: Iterable[Row], hour_starts: int, until: int = OPEN, margin_ms: int = MARGIN_MS) -> Book:
     """The book of the hour that starts at hour_starts (epoch seconds), from the observations up to until (ms).
 

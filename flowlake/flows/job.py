@@ -22,6 +22,7 @@ from flowlake.flows import coverage, steps
 from flowlake.flows.attribute import Settings, World
 from flowlake.flows.audit import audit_run, prepare
 from flowlake.flows.book import Book, build
+from flowlake.flows.collector import paused
 from flowlake.flows.endpoints import TagSettings, states_table
 from flowlake.flows.evidence import Evidence, Hints, hints, merge
 from flowlake.flows.fold import OPEN
@@ -114,6 +115,7 @@ class _Clock:
         self.log(f"{self.hour} {name}: {told} ({self.seconds[name]:.1f} s)")
 
 
+@paused()
 def enrich_hour(
     spark: SparkSession | Callable[[], SparkSession],
     store: ObjectStore,
