@@ -99,11 +99,12 @@ def holders(world: World, vpc: I32, high: U64, low: U64, start: I64, end: I64) -
     asked = _Asked(p_scope, p_high, p_low, inverse, start, end, slack)
     who, near, assumed, contested, secondary = _by_claims(world, asked)
     how = np.where(who >= 0, INTERVAL, NONE).astype(np.int8)
-    _by_prefixes(world, asked, who, how, contested)
+    _by_prefixes(world, asked, who, how, contested, secondary)
     seen = _by_attestation(world, asked)
     # A secondary address may have moved and come back between two sights: the records of another holder outweigh
-    # the book.
+    # the book, in those very minutes, or around them where its own are lacking.
     moved = secondary & (who >= 0) & (seen.then >= 0) & (seen.then != who)
+    moved |= secondary & (who >= 0) & (seen.near >= 0) & (seen.near != who) & ~seen.several
     contested |= moved | (secondary & (who >= 0) & seen.several_then)
     who[contested], how[contested] = NOBODY, NONE
     open_ = who < 0
@@ -180,8 +181,12 @@ def _by_claims(world: World, asked: _Asked) -> tuple[I32, I32, I32, Bools, Bools
     return who, near, assumed, contested | (several & (who < 0)), secondary
 
 
-def _by_prefixes(world: World, asked: _Asked, who: I32, how: npt.NDArray[np.int8], contested: Bools) -> None:
-    """Delegated prefixes, for addresses that no claim names; only VPCs that have any are looked at."""
+def _by_prefixes(
+    world: World, asked: _Asked, who: I32, how: npt.NDArray[np.int8], contested: Bools, secondary: Bools
+) -> None:
+    """Delegated prefixes, for addresses that no claim names; only VPCs that have any are looked at. They move as
+    secondary addresses do.
+    """
     with_prefixes = np.isin(asked.scope, list(world.lookup.prefixes))
     for pair in np.flatnonzero(with_prefixes).tolist():
         address = (int(asked.high[pair]) << 64) | int(asked.low[pair])
@@ -202,6 +207,7 @@ def _by_prefixes(world: World, asked: _Asked, who: I32, how: npt.NDArray[np.int8
         who[rows] = np.where(doubtful, NOBODY, found)
         how[rows] = np.where(~doubtful & (found >= 0), INTERVAL, NONE)
         contested[rows] |= doubtful
+        secondary[rows] = True
 
 
 @dataclass
@@ -250,10 +256,10 @@ def _by_attestation(world: World, asked: _Asked) -> _Seen:
         at = flat[r] + k
         held = known & asked.surely_within(r, since[at], until[at])
         twice[r] |= held & (sure[r] >= 0) & (sure[r] != holder)
-        # A secondary address may move away and back: then another's records must not be near.
+        # A secondary address may move away and back: then no other's records may be near.
         movable[r] |= held & ~primary[at]
         sure[r] = np.where(held, holder, sure[r])
-    sure[twice | (movable & several)] = NOBODY
+    sure[twice | (movable & (several | ((near >= 0) & (near != sure))))] = NOBODY
     # What another recorded may lie in the hour before, where its record began; and where records were lost, in none.
     begins, ends = asked.start - 2 * slack - LONGEST_INTERVAL_SECONDS, asked.end + 2 * slack
     inside = (begins >= starts) & (ends <= starts + SECONDS)

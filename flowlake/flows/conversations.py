@@ -570,21 +570,21 @@ class Endpoints:
     """
 
 
-def _with_best_how(ends: Sequence[npt.NDArray], how: npt.NDArray) -> tuple[I64, I64]:
-    """First row and number of each distinct end, as strongly known as in any row of the same pair; how becomes that of
-    each row.
+def _with_best_how(ends: Sequence[npt.NDArray], how: npt.NDArray, window: I64) -> tuple[I64, I64, I64]:
+    """The number of each row's end; and the first row and number of each distinct end, as strongly known as in any row
+    of the same pair and window: how becomes that of each row.
 
-    ends: the client of each row, then the server of each row. Other pairs play no part: which of them lie in one
-    bucket is chance.
+    ends: the client of each row, then the server of each row, and window likewise. Other pairs play no part: which of
+    them lie in one bucket is chance. Nor do other windows: an address may have moved.
     """
     _, end = distinct(*ends)
     size = len(end) // 2
     far = np.concatenate([end[size:], end[:size]])
-    pairs, pair = distinct(end << 32 | far)
+    pairs, pair = distinct(end << 32 | far, window)
     best = np.full(len(pairs), NONE, dtype=how.dtype)
     np.minimum.at(best, pair, how)
     how[:] = best[pair]
-    return distinct(end << 8 | how)
+    return end, *distinct(end << 8 | how)
 
 
 def group(
@@ -614,9 +614,11 @@ def group(
         ends[end].append(np.where(up, lab[f"{straight}_label"], lab[f"{flipped}_label"]))
     both = [np.concatenate([c, s]) for c, s in zip(ends["client"], ends["server"], strict=True)]
     how = np.concatenate([np.where(up, r["src_how"], r["dst_how"]), np.where(up, r["dst_how"], r["src_how"])])
-    first_end, end_of = _with_best_how(both, how)
+    window = r["slot"].astype(np.int64) * slot_seconds(window_seconds) // window_seconds
+    plain, first_end, end_of = _with_best_how(both, how, np.concatenate([window, window]))
     size = len(use)
     client, server = end_of[:size], end_of[size:]
+    pair = plain[:size] << 32 | plain[size:]  # however strongly the ends are known
     who, state, high, low, scope, label = (part[first_end] for part in both)
     endpoints = Endpoints(who, state, high, low, scope, label, how[first_end].astype(np.int8))
     ports = has_ports(r["protocol"])
@@ -624,11 +626,10 @@ def group(
     # Evidence tells of the leg that counts: what a hop or a gateway's inside saw belongs to the client's own
     # conversation.
     key_leg = np.where(evidence & (leg != NAT_OUTSIDE), DIRECT, leg)
-    natted = _behind_nat(client, server, leg, r["position"]) | (
-        _routed_to_nat(client, server, endpoints, router) & ~_path_recorded(client, server, r["path"], up)
+    natted = _behind_nat(pair, leg, r["position"]) | (
+        _routed_to_nat(client, server, endpoints, router) & ~_path_recorded(pair, r["path"], up)
     )
     key_leg = np.where(natted & (key_leg == DIRECT), NAT_INSIDE, key_leg)
-    window = r["slot"].astype(np.int64) * slot_seconds(window_seconds) // window_seconds
     packed = (
         window << 40
         | key_leg.astype(np.int64) << 32
@@ -692,22 +693,20 @@ def group(
         "reject_reason": largest(lab["reject_reason"], everything),
         "encryption": smallest(np.where(r["encryption"] < 0, 99, r["encryption"]), everything, 99),
     }
-    pair_of = client << 32 | server
-    published_pair = columns["client"] << 32 | columns["server"]
+    published_pair = pair[first][kept]
     for name, kind in (("nat", NAT_INSIDE), ("hop", HOP)):
         seen = (r["position"] == BETWEEN) & (r["leg"] == kind) & (r["reporter"] >= 0)
-        columns[name] = _by_pair(pair_of[seen], r["reporter"][seen], published_pair)
+        columns[name] = _by_pair(pair[seen], r["reporter"][seen], published_pair)
     reporters = _lists(new_number[of[published]], r["reporter"][published], int(kept.sum()))
     seen_too = evidence & kept[of]
     also = _lists(new_number[of[seen_too]], r["reporter"][seen_too], int(kept.sum()))
     return Grouped({n: v.astype(_TYPES.get(n, np.int64)) for n, v in columns.items()}, endpoints, reporters, also)
 
 
-def _path_recorded(client: I64, server: I64, path: npt.NDArray, up: Bools) -> Bools:
+def _path_recorded(pair: I64, path: npt.NDArray, up: Bools) -> Bools:
     """Whether some record of the pair names the way out itself: all codes but 1, which a NAT gateway in the VPC has
     too.
     """
-    pair = client.astype(np.int64) << 32 | server
     return np.isin(pair, np.unique(pair[up & (path > 1)]))
 
 
@@ -729,11 +728,10 @@ def _routed_to_nat(client: I64, server: I64, endpoints: Endpoints, router: Route
     return answer
 
 
-def _behind_nat(client: I64, server: I64, leg: npt.NDArray, position: npt.NDArray) -> Bools:
+def _behind_nat(pair: I64, leg: npt.NDArray, position: npt.NDArray) -> Bools:
     """Whether a NAT gateway's inside saw the same pair of ends in this hour: then the pair's own records are
     nat_inside too.
     """
-    pair = client.astype(np.int64) << 32 | server
     seen = np.unique(pair[(leg == NAT_INSIDE) & (position == BETWEEN)])
     return np.isin(pair, seen)
 

@@ -376,6 +376,25 @@ def test_a_secondary_address_that_another_uses_by_its_own_records_is_contested()
     ]
 
 
+@pytest.mark.parametrize("prefix", [False, True])
+def test_where_only_another_is_seen_to_use_a_secondary_address_or_prefix_it_is_not_its_holders(prefix: bool) -> None:
+    """eni-b used 10.0.0.20 at 10:05 and 10:45 by its own records, and by the book (as an address, or by a prefix) it
+    had it all the time. But at 10:25:50 eni-c's own record of another connection shows it there: of what eni-a sent at
+    10:24:50 nobody knows whose it was."""
+    held = "10.0.0.16/28" if prefix else "10.0.0.20"
+    b = eni("eni-b", "10.0.0.2", prefixes=[held]) if prefix else eni("eni-b", "10.0.0.2", held)
+    uses = [("eni-b", "10:05:00", "10:05:30"), ("eni-c", "10:25:50", "10:25:55"), ("eni-b", "10:45:00", "10:45:30")]
+    shows = lines(NEW, "\n".join(own(by, "10.0.0.20", start, end) for by, start, end in uses))
+    inventory = steady(VPC, A, b, eni("eni-c", "10.0.0.3"), flow_log("fl-1"))
+    asked = to("10.0.0.20", "10:24:40-10:24:50", "10:45:00-10:45:30")
+    assert run(inventory, {"fl-1": asked, "fl-2": shows}).show(
+        "started_at", *SERVER[:2], client_interface_id="eni-a"
+    ) == [
+        ("10:24:40", None, "none"),
+        ("10:45:00", "eni-b", "interval"),
+    ]
+
+
 def test_a_primary_address_stays_its_interfaces_whoever_shows_it() -> None:
     """It never changes: what eni-c's own records show (it passes on others' packets, perhaps) moves nothing."""
     inventory = steady(VPC, A, eni("eni-b", "10.0.0.2"), eni("eni-c", "10.0.0.3"), flow_log("fl-1"))

@@ -10,11 +10,16 @@ from flowlake.flows.collector import paused
 
 
 def test_it_is_off_within_and_on_again_after_an_error() -> None:
-    assert gc.isenabled()
-    with pytest.raises(KeyError), paused():
-        assert not gc.isenabled()
+    seen = []
+
+    @paused()
+    def fails() -> None:
+        seen.append(gc.isenabled())
         raise KeyError
-    assert gc.isenabled()
+
+    with pytest.raises(KeyError):
+        fails()
+    assert (seen, gc.isenabled()) == ([False], True)
 
 
 def test_one_within_another_leaves_it_off() -> None:
