@@ -395,6 +395,9 @@ def _attribute_part(
     columns: dict[str, object] = {}
     doubts = np.zeros(rows, dtype=np.int8)
     lies_in: dict[str, I32] = {}
+    # An own interface that is spoken to by its public address reports the same bytes by its private one.
+    logged = hints.penalty[lookup.public_interface] != NOT_LOGGED if len(hints.penalty) else np.zeros(0, np.bool_)
+    reported_at_home = np.unique(lookup.public_low[logged]) if len(logged) else lookup.public_low[:0]
     for name, bit, service in (
         ("src", CONTESTED_SRC, "pkt_src_aws_service"),
         ("dst", CONTESTED_DST, "pkt_dst_aws_service"),
@@ -411,6 +414,7 @@ def _attribute_part(
             who[ask], how[ask], scope[ask] = found.who, found.how, found.scope
             doubts[ask] |= np.where(found.contested, bit, 0).astype(np.int8)
             labels = _label_far(world, extras, service, ask, found, h, lo, how, label)
+            doubts[(how == PUBLIC) & (h == 0) & np.isin(lo, reported_at_home)] |= UNSURE
         lies_in[name] = np.where(mine, vpc, NOBODY).astype(np.int32)
         if len(ask):
             lies_in[name][ask] = found.scope

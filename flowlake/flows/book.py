@@ -90,13 +90,16 @@ class FlowLog:
 
 @dataclass
 class Topology:
-    """What lies where: VPC ranges, what each VPC could route to, subnets' zones and ways out, flow logs, accounts."""
+    """What lies where: VPC ranges, what each VPC could route to, subnets' zones and ways out, flow logs, accounts; and
+    which interfaces had which public address at any time of the book.
+    """
 
     vpc_ranges: dict[str, list[str]] = field(default_factory=dict)
     reachable: dict[str, list[str]] = field(default_factory=dict)
     routes: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     flow_logs: dict[str, FlowLog] = field(default_factory=dict)
     vpc_owner: dict[str, tuple[str | None, str | None]] = field(default_factory=dict)
+    public: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -202,7 +205,7 @@ def _digest(book: Book) -> str:
             repr((c.vpc_id, c.addr, c.interface_id, c.valid_from, min(c.valid_to, hour_ends), c.is_primary)).encode()
         )
     t = book.topology
-    facts = [t.vpc_ranges, t.reachable, t.routes, {k: vars(v) for k, v in t.flow_logs.items()}]
+    facts = [t.vpc_ranges, t.reachable, t.routes, {k: vars(v) for k, v in t.flow_logs.items()}, t.public]
     digest.update(json.dumps(facts, sort_keys=True).encode())
     return digest.hexdigest()
 
@@ -732,6 +735,13 @@ def _topology(timelines: Timelines, begins: int) -> Topology:
         topology.flow_logs[flow_log_id] = FlowLog(
             flow_log_id, detail.get("traffic_type"), detail.get("max_aggregation_seconds"), detail.get("resource_id")
         )
+    public: dict[str, set[str]] = {}
+    for interface_id, line in timelines.get("interface", {}).items():
+        for state in line.states:
+            if state.valid_to >= begins:
+                for address in state.attributes.get("public_addresses") or ():
+                    public.setdefault(address, set()).add(interface_id)
+    topology.public = {address: sorted(had) for address, had in sorted(public.items())}
     return topology
 
 

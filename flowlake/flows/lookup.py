@@ -149,6 +149,9 @@ class Lookup:
     ranges: Mapping[int, Sequence[tuple[int, int]]]
     reachable: Mapping[int, Sequence[int]]
     listens: Mapping[int, frozenset[int]] = field(default_factory=dict)
+    public_low: U64 = field(default_factory=lambda: np.zeros(0, np.uint64))
+    """Public IPv4 addresses that interfaces had at some time of the book; public_interface: which one, row by row."""
+    public_interface: I32 = field(default_factory=lambda: np.zeros(0, np.int32))
 
     def own_state(self, interface: I32, at: I64) -> I64:
         """The state of an interface at a moment: before its first the first, after its last the last; NOBODY where it
@@ -352,7 +355,16 @@ def compile_book(book: Book) -> Lookup:
             if v in vpc_code
         },
         listens,
+        *_public(book, interfaces),
     )
+
+
+def _public(book: Book, interfaces: Names) -> tuple[U64, I32]:
+    had = [(address, interface) for address, held_by in book.topology.public.items() for interface in held_by]
+    codes = interfaces.codes([interface for _, interface in had])
+    high, low = parse([address for address, _ in had])
+    known = (codes >= 0) & (high == 0)
+    return low[known], codes[known]
 
 
 MOST_SHARERS = 16

@@ -1212,6 +1212,18 @@ def test_records_without_an_interface_name_nobody_and_say_so() -> None:
     assert answer.coverage["fl-b"]["unattributed_records"] == 1
 
 
+@pytest.mark.parametrize("logged", [True, False])
+def test_own_interfaces_that_speak_by_public_addresses_may_be_counted_twice_and_say_so(logged: bool) -> None:
+    """eni-a reaches eni-b by its public address, as eni-b sees eni-a by its: no record shows both private ones."""
+    a, b = ({**one, "public_addresses": [public]} for one, public in ((A, "203.0.113.21"), (B, "203.0.113.41")))
+    at_a = lines(PLAIN, "eni-a 10.0.0.1 203.0.113.41 50000 443 6 100 10:11:00 10:11:59 ACCEPT OK")
+    at_b = lines(PLAIN, "eni-b 203.0.113.21 10.0.0.2 50000 443 6 100 10:11:00 10:11:59 ACCEPT OK")
+    logs = {"fl-a": at_a, "fl-b": at_b} if logged else {"fl-a": at_a}
+    answer = run(steady(VPC, a, b, flow_log("fl-a"), flow_log("fl-b")), logs)
+    flags = ["possibly_doubled"] if logged else []
+    assert answer.show("uploaded", "flags") == [(100, flags)] * len(logs)
+
+
 def test_contested_ipv6_end_is_still_counted_once() -> None:
     """2600:1f18::5 belonged to eni-x until 10:01:30 and to eni-y from then on. The receiver's record and the sender's
     are the same 100 bytes, though the sender's can't tell whom it reached."""
