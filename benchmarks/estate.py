@@ -104,6 +104,7 @@ class Estate:
     gone: np.ndarray
     successor: np.ndarray
     book: int
+    book_addresses: int
 
     def __len__(self) -> int:
         return len(self.vpc)
@@ -125,9 +126,9 @@ class Estate:
 BEFORE, AFTER = -(10**6), 10**6
 
 
-def estate(interfaces: int = 2000, book: int = 0) -> Estate:
-    """interfaces: how many first ones. book: how many further interfaces the inventory is padded with, which never
-    talk.
+def estate(interfaces: int = 2000, book: int = 0, book_addresses: int = 1) -> Estate:
+    """interfaces: how many first ones. book: how many further addresses the inventory is padded with, so many to an
+    interface, which never talk.
     """
     rng = np.random.default_rng(20260101)
     i = np.arange(interfaces)
@@ -157,6 +158,7 @@ def estate(interfaces: int = 2000, book: int = 0) -> Estate:
         np.concatenate([gone, np.full(len(replaced), AFTER)]),
         successor,
         book,
+        book_addresses,
     )
 
 
@@ -275,15 +277,20 @@ def _sweep_rows(place: Estate, account: str, interfaces: list[int], number: int,
         yield observation(**said, **_interface(place, i))
         yield observation(**said, **_instance(place, i))
     share = [vpc for vpc in VPCS if vpc.account_id == account]
-    for n in range(place.book * len(share) // len(VPCS)):
+    for n in range(place.book // place.book_addresses * len(share) // len(VPCS)):
         vpc = share[n % len(share)]
         yield {
             **{name: as_text(value) if isinstance(value, datetime) else value for name, value in said.items()},
             "kind": "interface", "entity_id": f"eni-{vpc.number:05x}{n:012x}", "vpc_id": vpc.vpc_id, "subnet_id": f"subnet-{_hex('padding', vpc.number)}",
-            "addresses": [f"100.{64 + (n >> 16)}.{n >> 8 & 255}.{n & 255}"], "interface_type": "interface", "attachment_id": f"eni-attach-{n:017x}",
+            "addresses": padding(n, place.book_addresses), "interface_type": "interface", "attachment_id": f"eni-attach-{n:017x}",
             "instance_id": f"i-{vpc.number:05x}{n:012x}", "instance_owner_id": account, "security_group_ids": [f"sg-{_hex('group', n % 50)}"],
             "tags": {"team": TEAMS[n % len(TEAMS)], "app": f"app-{n % 300}"},
         }  # fmt: skip
+
+
+def padding(n: int, each: int) -> list[str]:
+    """The addresses of a VPC's n-th interface that never talks."""
+    return [f"100.{64 + (k >> 16)}.{k >> 8 & 255}.{k & 255}" for k in range(n * each, n * each + each)]
 
 
 def _interface(place: Estate, i: int) -> Row:
@@ -345,13 +352,14 @@ def write_peer_tables(place: Estate, folder: Path) -> None:
             since.append(HOUR.starts + int(place.born[i]))
             until.append(HOUR.starts + int(place.gone[i]))
             holder.append(place.interface_id(i))
-    for n in range(place.book):
+    for n in range(place.book // place.book_addresses):
         vpc = VPCS[n % len(VPCS)]
-        seen_from.append(vpc.vpc_id)
-        addr.append(f"100.{64 + (n >> 16)}.{n >> 8 & 255}.{n & 255}")
-        since.append(HOUR.starts + BEFORE)
-        until.append(HOUR.starts + AFTER)
-        holder.append(f"eni-{vpc.number:05x}{n:012x}")
+        for address in padding(n, place.book_addresses):
+            seen_from.append(vpc.vpc_id)
+            addr.append(address)
+            since.append(HOUR.starts + BEFORE)
+            until.append(HOUR.starts + AFTER)
+            holder.append(f"eni-{vpc.number:05x}{n:012x}")
     table = {"seen_from_vpc": seen_from, "addr": addr, "valid_from": since, "valid_to": until, "interface_id": holder}
     pq.write_table(pa.table(table), folder / "addresses.parquet")
     rows = []

@@ -71,6 +71,7 @@ class Parameters:
     format: str = "v5"
     interfaces: int = 2000
     book: int = 0
+    book_addresses: int = 1
     parts: int = 1
     seed: int = 1
 
@@ -114,7 +115,7 @@ def generated(parameters: Parameters, log: Any = None) -> Generated:
         if log:
             log(f"generating {parameters.records:,} {parameters.format} records in {folder}")
         began = time.perf_counter()
-        place = estate(parameters.interfaces, parameters.book)
+        place = estate(parameters.interfaces, parameters.book, parameters.book_addresses)
         counts = write_flow_logs(place, parameters, folder / "lake" / "raw")
         write_inventory(place, folder / "lake")
         write_peer_tables(place, folder / "peers")

@@ -618,9 +618,10 @@ def _cut_secondary(told: list[Told], witnesses: list[Told], regions: Mapping[str
     result: list[Claim] = []
     for one in told:
         claim, moments = one
-        scopes = (claim.vpc_id, regions[claim.interface_id]) if witnesses else (claim.vpc_id,)
-        rivals = [other for scope in scopes for other in by_address.get((scope, claim.addr), ())]
-        if blocks:
+        rivals = by_address[claim.vpc_id, claim.addr]
+        if witnesses or blocks:
+            scopes = (claim.vpc_id, regions[claim.interface_id]) if witnesses else (claim.vpc_id,)
+            rivals = [other for scope in scopes for other in by_address.get((scope, claim.addr), ())]
             rivals += [other for scope in scopes for other in within.get((scope, claim.addr), ())]
             rivals += [other for scope in scopes for other in blocks.get((scope, _block_of(claim.addr)), ())]
         if len(rivals) == 1:

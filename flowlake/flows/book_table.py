@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 import pyarrow as pa
 
-from flowlake.flows.book import Book
+from flowlake.flows.book import Book, Claim, InterfaceState, ResourceState
 from flowlake.flows.fold import OPEN
 from flowlake.flows.schemas import arrow_schema
 from flowlake.lake.contracts import contract
@@ -16,68 +17,30 @@ _EARLIEST = -62_135_596_800_000  # year 1: what Parquet's readers all know
 
 
 def book_table(book: Book) -> pa.Table:
-    """Claims as subjects address and prefix, states as subject interface, resources as they are."""
-    return pa.Table.from_pylist(list(_rows(book)), schema=arrow_schema(contract("address_book")))
+    """Claims as subjects address and prefix, states as subject interface, resources as they are.
+
+    Left out is what holds at no time that could be asked for: a claim of one sight, gone by the next, and a state
+    that ended when it began.
+    """
+    claims = [c for c in book.claims if c.gone_by is None or c.gone_by > c.valid_from]
+    states = [s for s in book.states if s.valid_to > s.valid_from]
+    return pa.concat_tables(
+        [_table(claims, _OF_CLAIMS), _table(states, _OF_STATES), _table(book.resources, _OF_RESOURCES)]
+    )
 
 
-def _rows(book: Book) -> Iterator[dict[str, Any]]:
-    for claim in book.claims:
-        if claim.gone_by is not None and claim.gone_by <= claim.valid_from:
-            continue  # one sight, gone by the next: it holds at no time that could be asked for
-        yield {
-            "subject": "prefix" if "/" in claim.addr else "address",
-            "vpc_id": claim.vpc_id,
-            "addr": claim.addr,
-            "is_primary": claim.is_primary,
-            "interface_id": claim.interface_id,
-            "valid_from": _moment(claim.valid_from),
-            "valid_to": None if claim.gone_by is None else _moment(claim.gone_by),
-            "last_seen_at": _moment(claim.valid_to),
-            "from_source": claim.from_source,
-            "to_source": None if claim.gone_by is None else claim.to_source,
-        }
-    for state in book.states:
-        if state.valid_to <= state.valid_from:
-            continue
-        yield {
-            "subject": "interface",
-            "vpc_id": state.vpc_id,
-            "interface_id": state.interface_id,
-            "valid_from": _moment(state.valid_from),
-            "valid_to": _moment(state.valid_to) if state.valid_to != OPEN else None,
-            "last_seen_at": _moment(min(state.last_seen, state.valid_to)),
-            "from_source": state.from_source,
-            "to_source": state.to_source,
-            "account_id": state.account_id,
-            "account_name": state.account_name,
-            "region": state.region,
-            "subnet_id": state.subnet_id,
-            "availability_zone": state.availability_zone,
-            "az_id": state.az_id,
-            "type": state.type,
-            "name": state.name,
-            "arns": list(state.arns),
-            "shared": state.shared,
-            "security_group_ids": list(state.security_group_ids) if state.security_group_ids is not None else None,
-            "listens_on": list(state.listens_on),
-            "tags": _pairs(state.tags),
-            "interface_tags": _pairs(state.interface_tags),
-            "description": state.description,
-        }
-    for resource in book.resources:
-        yield {
-            "subject": "resource",
-            "resource_id": resource.resource_id,
-            "valid_from": _moment(resource.valid_from),
-            "valid_to": _moment(resource.valid_to) if resource.valid_to != OPEN else None,
-            "last_seen_at": _moment(resource.last_seen),
-            "from_source": resource.from_source,
-            "to_source": resource.to_source,
-            "account_id": resource.account_id,
-            "region": resource.region,
-            "type": resource.kind,
-            "tags": _pairs(resource.tags),
-        }
+def _table(things: Sequence[Any], columns: Mapping[str, Callable[[Any], Any]]) -> pa.Table:
+    """A row a thing, column by column; null where a column says nothing of such things."""
+    schema = arrow_schema(contract("address_book"))
+    return pa.table(
+        [
+            pa.array([columns[field.name](thing) for thing in things], field.type)
+            if field.name in columns
+            else pa.nulls(len(things), field.type)
+            for field in schema
+        ],
+        schema=schema,
+    )
 
 
 def _moment(milliseconds: int) -> int:
@@ -85,5 +48,47 @@ def _moment(milliseconds: int) -> int:
     return max(milliseconds, _EARLIEST) * 1000
 
 
-def _pairs(tags: Any) -> list[tuple[str, str]] | None:
+def _began(interval: Claim | InterfaceState | ResourceState) -> int:
+    return _moment(interval.valid_from)
+
+
+def _ended(state: InterfaceState | ResourceState) -> int | None:
+    return _moment(state.valid_to) if state.valid_to != OPEN else None
+
+
+def _pairs(tags: Mapping[str, str] | None) -> list[tuple[str, str]] | None:
     return None if tags is None else sorted(tags.items())
+
+
+def _same(*names: str) -> dict[str, Callable[[Any], Any]]:
+    return {name: attrgetter(name) for name in names}
+
+
+_OF_CLAIMS: dict[str, Callable[[Claim], Any]] = {
+    **_same("vpc_id", "addr", "is_primary", "interface_id", "from_source"),
+    "subject": lambda c: "prefix" if "/" in c.addr else "address",
+    "valid_from": _began,
+    "valid_to": lambda c: None if c.gone_by is None else _moment(c.gone_by),
+    "last_seen_at": lambda c: _moment(c.valid_to),
+    "to_source": lambda c: None if c.gone_by is None else c.to_source,
+}
+_OF_STATES: dict[str, Callable[[InterfaceState], Any]] = {
+    **_same("vpc_id", "interface_id", "from_source", "to_source", "account_id", "account_name", "region", "subnet_id"),
+    **_same("availability_zone", "az_id", "type", "name", "arns", "shared", "security_group_ids", "listens_on"),
+    **_same("description"),
+    "subject": lambda s: "interface",
+    "valid_from": _began,
+    "valid_to": _ended,
+    "last_seen_at": lambda s: _moment(min(s.last_seen, s.valid_to)),
+    "tags": lambda s: _pairs(s.tags),
+    "interface_tags": lambda s: _pairs(s.interface_tags),
+}
+_OF_RESOURCES: dict[str, Callable[[ResourceState], Any]] = {
+    **_same("resource_id", "from_source", "to_source", "account_id", "region"),
+    "subject": lambda r: "resource",
+    "type": lambda r: r.kind,
+    "valid_from": _began,
+    "valid_to": _ended,
+    "last_seen_at": lambda r: _moment(r.last_seen),
+    "tags": lambda r: _pairs(r.tags),
+}

@@ -11,9 +11,10 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -64,6 +65,7 @@ RECORDS_A_BUCKET = 400_000
 PARCELS = "bucket int, kind string, payload binary"
 
 Log = Callable[[str], None]
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -129,8 +131,8 @@ def enrich_hour(
     """One hour, from listing to publishing. Raises AuditFailed, Superseded, PublishError, StoreError; nothing is
     published then.
 
-    spark may be a function that starts it, called only where there is work. now is the inventory's cutoff and the
-    run's time.
+    spark may be a function that starts it, called only where there is work, in a thread of its own while the book is
+    built. now is the inventory's cutoff and the run's time.
     """
     clock = _Clock(hour, log)
     raw_store, raw_prefix = raw_place(store, options)
@@ -140,6 +142,8 @@ def enrich_hour(
     if not objects and before is None:
         log(f"{hour} nothing to do: no flow log object of this hour lies under {raw_store.place(raw_prefix)}")
         return Result(hour, None)
+    if callable(spark) and (force or before is None):
+        spark = _in_the_background(spark)  # there is work, whatever the book says
     sweeps, rows = observations(store, hour, now)
     book = build(rows, hour.starts)
     state = hour_state(hour, sweeps, now)
@@ -166,6 +170,14 @@ def enrich_hour(
     published = publish(store, catalog, run, clock.since(now), force=force)
     clock.step("publish", f"run {run_id}, {state}")
     return Result(hour, published, rows=written.rows, counts=written.totals, seconds=clock.seconds)
+
+
+def _in_the_background(start: Callable[[], _T]) -> Callable[[], _T]:
+    """Calls it at once in a thread of its own; what is returned waits for it, and raises what it raises."""
+    threads = ThreadPoolExecutor(1)
+    started = threads.submit(start)
+    threads.shutdown(wait=False)
+    return started.result
 
 
 def raw_place(store: ObjectStore, options: Options) -> tuple[ObjectStore, str]:

@@ -313,18 +313,17 @@ def compile_book(book: Book) -> Lookup:
         )
         if state.listens_on:
             listens[row] = frozenset(state.listens_on)
-    exact_claims = [c for c in book.claims if "/" not in c.addr]
-    for claim, code in zip(exact_claims, interfaces.codes([c.interface_id for c in exact_claims]), strict=True):
-        interface_vpc[code] = vpc_code[claim.vpc_id]
+    held = [c for c in book.claims if "/" not in c.addr]
+    claim_interface = interfaces.codes([c.interface_id for c in held])
+    claim_vpc = np.array([vpc_code[c.vpc_id] for c in held], dtype=np.int32)
+    interface_vpc[claim_interface] = claim_vpc
+    for claim, code in zip(held, claim_interface.tolist(), strict=True):
         if claim.is_primary and primary[code] is None:
             primary[code] = claim.addr
     high, low = parse(primary)
-    claims, order = AddressIndex.build(
-        vpcs.codes([c.vpc_id for c in exact_claims]), *parse([c.addr for c in exact_claims])
-    )
-    laid = [exact_claims[i] for i in order]
-    claim_interface = interfaces.codes([c.interface_id for c in laid])
-    claim_primary = np.array([c.is_primary for c in laid], dtype=np.bool_)
+    claims, order = AddressIndex.build(claim_vpc, *parse([c.addr for c in held]))
+    claim_interface = claim_interface[order]
+    claim_primary = np.array([c.is_primary for c in held], dtype=np.bool_)[order]
     return Lookup(
         book.starts,
         interfaces,
@@ -341,10 +340,10 @@ def compile_book(book: Book) -> Lookup:
         {subnet_code[s]: routes for s, routes in book.topology.routes.items() if s in subnet_code},
         claims,
         claim_interface,
-        np.array([c.valid_from for c in laid], dtype=np.int64),
-        np.array([c.valid_to for c in laid], dtype=np.int64),
-        np.array([c.exact_end for c in laid], dtype=np.bool_),
-        np.array([c.open for c in laid], dtype=np.bool_),
+        np.array([c.valid_from for c in held], dtype=np.int64)[order],
+        np.array([c.valid_to for c in held], dtype=np.int64)[order],
+        np.array([c.exact_end for c in held], dtype=np.bool_)[order],
+        np.array([c.open for c in held], dtype=np.bool_)[order],
         claim_primary,
         _sharers(claims, claim_interface, claim_primary, count),
         _prefixes(book, vpc_code, interfaces),
