@@ -21,6 +21,7 @@ $(VENV)/.ready: pyproject.toml
 	@if test -x $(BIN)/uv; then $(BIN)/uv pip install --system-certs --quiet --compile-bytecode --python $(BIN)/python -e '.[dev]' \
 	   || $(BIN)/python -m pip install --quiet -e '.[dev]'; \
 	 else $(BIN)/python -m pip install --quiet -e '.[dev]'; fi
+	@$(BIN)/python -m flowlake.flows.java_archive
 	@touch $@
 
 demo: setup ## a simulated estate, the whole way: raw flow logs in, answers out

@@ -31,7 +31,7 @@ OUTSIDE = {
 ONLY_IN = {
     "numba": {"compiled", "words"},
     "llvmlite": {"words"},
-    "pyspark": {"job", "spark", "schemas", "workers"},
+    "pyspark": {"java_archive", "job", "spark", "schemas", "workers"},
     "great_expectations": {"audit"},
     "boto3": set(),
 }

