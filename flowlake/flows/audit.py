@@ -27,6 +27,7 @@ from flowlake.flows.audit_digest import (
     ANY,
     DISTINCT,
     EXTREMES,
+    Bucket,
     Condition,
     Digest,
     broken_rows,
@@ -35,7 +36,6 @@ from flowlake.flows.audit_digest import (
     merged,
     promised,
     repeated,
-    values_by_bucket,
 )
 from flowlake.flows.audit_rules import RULES, Scope
 from flowlake.flows.publish import PUBLISHED, files_written
@@ -246,27 +246,14 @@ def _repeats(
     found = {table: {e["kwargs"]["column"]: Repeats(0, []) for e in suite(table).of(UNIQUE)} for table in files}
     whole = [(table, name) for table in files for name in found[table] if files[table]]
 
-    def together(item: tuple[str, str]) -> tuple[tuple[str, str], tuple[int, list[str]]]:
-        table, name = item
-        every = (values_by_bucket(store, key, table, name, scope, 1) for key in files[table])
-        return item, repeated(array for arrays in every for _, array in arrays)
+    def compare(bucket: Bucket) -> tuple[int, list[str]]:
+        return repeated(bucket, store, scope)
 
-    def apart(item: tuple[str, str, str]) -> Iterator[tuple[tuple[str, str, int], pa.Array]]:
-        table, name, key = item
-        for bucket, array in values_by_bucket(store, key, table, name, scope, buckets[table]):
-            yield (table, name, bucket), array
-
-    counted: list[tuple[tuple[Any, ...], tuple[int, list[str]]]] = []
-    small = [item for item in whole if buckets[item[0]] == 1]
-    large = [(table, name, key) for table, name in whole if buckets[table] > 1 for key in files[table]]
-    if small:  # one worker reads them all: nothing is shuffled
-        counted += spark.sparkContext.parallelize(small, len(small)).map(together).collect()
-    if large:
-        spread = spark.sparkContext.parallelize(large, len(large)).flatMap(apart)
-        counted += spread.groupByKey(max(buckets.values())).mapValues(repeated).collect()
-    for (table, name, *_), (rows, some) in counted:
-        before = found[table][name]
-        found[table][name] = Repeats(before.rows + rows, before.some + some)
+    work = [Bucket(t, name, files[t], number, buckets[t]) for t, name in whole for number in range(buckets[t])]
+    compared = spark.sparkContext.parallelize(work, len(work)).map(compare).collect() if work else []
+    for bucket, (rows, some) in zip(work, compared, strict=True):
+        before = found[bucket.table][bucket.column]
+        found[bucket.table][bucket.column] = Repeats(before.rows + rows, before.some + some)
     return found
 
 

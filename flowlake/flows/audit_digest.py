@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from flowlake.flows.audit_rules import RULES, Scope, computed
+from flowlake.flows.hashing import distinct
 from flowlake.flows.schemas import hive_type
 from flowlake.lake.contracts import contract
 from flowlake.lake.store import ObjectStore
@@ -34,7 +35,7 @@ DISTINCT_AT_MOST = 1000
 some break the expectation anyway."""
 
 _BATCH_ROWS = 1 << 17
-_BYTES_A_BUCKET = 64_000_000
+_BYTES_A_BUCKET = 128_000_000
 _SOME = 100
 _PRESENT = pa.array(["a value"])
 _SUMMED = {"conversations": ("leg", "uploaded", "downloaded")}
@@ -57,7 +58,7 @@ class Digest:
 def digest_file(store: ObjectStore, key: str, table: str, keeps: Mapping[str, int], scope: Scope) -> Digest:
     """The digest of one file. A file whose columns are not the contract's is not looked into."""
     with store.open(key) as stream, pq.ParquetFile(stream) as file:
-        schema = tuple((name, hive_type(file.schema_arrow.field(name).type)) for name in file.schema_arrow.names)
+        schema = _shape(file)
         if schema != promised(table):
             return Digest(file.metadata.num_rows, frozenset([schema]))
         columns = needed(table, [*keeps, *_SUMMED.get(table, ())])
@@ -90,6 +91,10 @@ def merged(digests: Iterable[Digest], keeps: Mapping[str, int]) -> Digest:
 def promised(table: str) -> tuple[tuple[str, str], ...]:
     """The columns and types that the contract promises of a file."""
     return tuple((column.name, column.type) for column in contract(table).columns)
+
+
+def _shape(file: pq.ParquetFile) -> tuple[tuple[str, str], ...]:
+    return tuple((name, hive_type(file.schema_arrow.field(name).type)) for name in file.schema_arrow.names)
 
 
 def needed(table: str, names: Iterable[str]) -> list[str]:
@@ -166,44 +171,89 @@ def broken_rows(
 
 
 def buckets_for(file_bytes: int) -> int:
-    """As many as keep one in memory: an id takes at least 16 bytes in a file, so a bucket has 4 million at most."""
+    """As many as keep one in memory: an id takes at least 16 bytes in a file, so a bucket has 8 million at most."""
     return max(1, -(-file_bytes // _BYTES_A_BUCKET))
 
 
-def values_by_bucket(
-    store: ObjectStore, key: str, table: str, name: str, scope: Scope, buckets: int
-) -> Iterator[tuple[int, pa.Array]]:
-    """The text values of one column of a file, those that may be equal in the same bucket. None of a file that lacks
-    the columns for it."""
-    with store.open(key) as stream, pq.ParquetFile(stream) as file:
-        if not set(needed(table, [name])) <= set(file.schema_arrow.names):
-            return
-        for rows in _batches(file, needed(table, [name])):
-            if name in RULES[table]:
-                rows = computed(rows, table, [name], scope)
-            values = rows[name].combine_chunks().drop_null()
-            if buckets == 1:
-                yield 0, values
-                continue
-            bucket = _last_octets(values) % buckets
-            for number in range(buckets):
-                yield number, values.filter(pa.array(bucket == number))
+@dataclass(frozen=True)
+class Bucket:
+    """The text values of one column of a table, of all its files, that may be equal to one another: each value is in
+    one of so many buckets. A file whose columns are not the contract's has none.
+    """
+
+    table: str
+    column: str
+    keys: Sequence[str]
+    number: int
+    of: int
+
+    def values(self, store: ObjectStore, scope: Scope) -> Iterator[pa.Array]:
+        for key in self.keys:
+            with store.open(key) as stream, pq.ParquetFile(stream) as file:
+                if _shape(file) == promised(self.table):
+                    for rows in _batches(file, needed(self.table, [self.column])):
+                        yield self._taken(rows, scope)
+
+    def _taken(self, rows: pa.Table, scope: Scope) -> pa.Array:
+        if self.column in RULES[self.table]:
+            rows = computed(rows, self.table, [self.column], scope)
+        values = rows[self.column].combine_chunks().drop_null()
+        return values if self.of == 1 else values.filter(pa.array(_last_octets(values) % self.of == self.number))
 
 
-def repeated(arrays: Iterable[pa.Array]) -> tuple[int, list[str]]:
-    """Of the values of one bucket, those that occur more than once: how many rows have one, and some of them."""
-    counts = pa.chunked_array(list(arrays), pa.string()).value_counts()
+def repeated(bucket: Bucket, store: ObjectStore, scope: Scope) -> tuple[int, list[str]]:
+    """Of the bucket's values, those that occur more than once: how many rows have one, and some of them."""
+    if _all_differ(map(_as_words, bucket.values(store, scope))):
+        return 0, []
+    counts = pa.chunked_array(bucket.values(store, scope), pa.string()).value_counts()
     several = counts.filter(pc.greater(counts.field("counts"), 1))
     return sum(several.field("counts").to_pylist()), several.field("values")[:_SOME].to_pylist()
 
 
+def _all_differ(parts: Iterable[np.ndarray | None]) -> bool:
+    """Whether all rows of all parts differ; false also where there is a part whose values could not be read so."""
+    read = []
+    for part in parts:
+        if part is None:
+            return False
+        read.append(part)
+    words = np.concatenate(read) if read else np.zeros((0, 2), np.uint64)
+    del read
+    return len(distinct(words[:, 0], words[:, 1])[0]) == len(words)
+
+
+_DIGITS = np.full(256, 255, np.uint8)
+_DIGITS[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16)
+
+
+def _as_words(values: pa.StringArray) -> np.ndarray | None:
+    """Each text as two words that differ where texts do; null where one is not of 32 hexadecimal digits."""
+    octets, places = _octets(values)
+    if not bool(np.all(np.diff(places) == 32)):
+        return None
+    digits = _DIGITS[octets[places[0] : places[-1]]]
+    if not len(digits):
+        return np.zeros((0, 2), np.uint64)
+    if int(digits.max()) > 15:
+        return None
+    return (digits[0::2] << 4 | digits[1::2]).view(np.uint64).reshape(-1, 2)
+
+
 def _last_octets(values: pa.StringArray) -> np.ndarray:
     """The last two octets of each text as a number; hexadecimal digests spread evenly by them."""
-    _, offsets, data = values.buffers()
-    if data is None or not data.size:  # all of them empty
+    octets, places = _octets(values)
+    if not len(octets):  # all of them empty
         return np.zeros(len(values), np.int64)
-    places = np.frombuffer(offsets, np.int32)[values.offset : values.offset + len(values) + 1]
-    octets, length, ends = np.frombuffer(data, np.uint8), np.diff(places), places[1:]
+    length, ends = np.diff(places), places[1:]
     last = np.where(length > 0, octets[np.maximum(ends - 1, 0)], 0).astype(np.int64)
     before = np.where(length > 1, octets[np.maximum(ends - 2, 0)], 0).astype(np.int64)
     return before * 31 + last
+
+
+def _octets(values: pa.StringArray) -> tuple[np.ndarray, np.ndarray]:
+    """The bytes of all texts, and where each begins and the last ends."""
+    _, offsets, data = values.buffers()
+    octets = np.zeros(0, np.uint8) if data is None else np.frombuffer(data, np.uint8)
+    if offsets is None or not offsets.size:
+        return octets, np.zeros(1, np.int32)
+    return octets, np.frombuffer(offsets, np.int32)[values.offset : values.offset + len(values) + 1]

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from flowlake.flows import audit as audit_module
@@ -33,7 +33,7 @@ from flowlake.flows.audit import (
     audit_run,
     suite,
 )
-from flowlake.flows.audit_digest import Digest, digest_file, digest_rows, merged, repeated, values_by_bucket
+from flowlake.flows.audit_digest import Bucket, Digest, digest_file, digest_rows, merged, repeated
 from flowlake.flows.audit_rules import RULES, Scope, computed
 from flowlake.flows.publish import PUBLISHED, files_written
 from flowlake.flows.schemas import arrow_schema, hive_type
@@ -235,7 +235,8 @@ def test_files_must_have_the_contracts_columns(store: ObjectStore) -> None:
     odd = rows.set_column(3, "protocol", rows["protocol"].cast(pa.int64())).drop_columns(["records"])
     folder = places.run_folder("conversations", HOUR, RUN)
     store.put(f"{folder}part-9.parquet", _parquet(odd))
-    assert list(values_by_bucket(store, f"{folder}part-9.parquet", "conversations", "records", SCOPE, 1)) == []
+    bucket = Bucket("conversations", "conversation_id", [f"{folder}part-9.parquet"], 0, 1)
+    assert list(bucket.values(store, SCOPE)) == []
     (finding,) = _misshapen(digests_of(store))
     assert (finding.expectation, finding.column) == ("columns", "protocol, records")
     assert finding.examples == ("protocol bigint",)
@@ -399,20 +400,26 @@ def test_a_column_of_many_values_still_breaks_its_set() -> None:
     }
 
 
-@given(st.lists(st.text("ab01", max_size=3), max_size=30), st.integers(1, 4))
+IDS = st.integers(0, 40).map(lambda n: f"{n:02x}" * 16)  # as conversations have them
+
+
+@given(st.lists(IDS, max_size=30) | st.lists(IDS | st.text("ab01", max_size=3), max_size=30), st.integers(1, 4))
+@example(["00" * 16, "01" * 16, "00" * 16], 1)
+@example(["0G" * 16, "0G" * 16], 1)
+@example(["ab" * 16, "AB" * 16], 1)
 @settings(max_examples=30, deadline=None)
 def test_equal_values_meet_in_one_bucket(values: list[str], buckets: int) -> None:
-    met: dict[int, list[pa.Array]] = {}
     with tempfile.TemporaryDirectory() as folder:
         store = open_store(folder)
-        rows = pa.table({"text": pa.array(values, pa.string())})
-        for name, part in (("a", rows.slice(0, 7)), ("b", rows.slice(7))):
+        rows = rows_of("rejects", [GOOD["rejects"] | {"text": value} for value in [*values, None]])
+        names = ["a", "b"]
+        for name, part in zip(names, (rows.slice(0, 7), rows.slice(7)), strict=True):
             store.put(name, _parquet(part))
-            for bucket, array in values_by_bucket(store, name, "rejects", "text", SCOPE, buckets):
-                met.setdefault(bucket, []).append(array)
-    assert sum(len(array) for arrays in met.values() for array in arrays) == len(values)
+        every = [Bucket("rejects", "text", names, number, buckets) for number in range(buckets)]
+        met = [[v for array in bucket.values(store, SCOPE) for v in array.to_pylist()] for bucket in every]
+        found = [repeated(bucket, store, SCOPE) for bucket in every]
+    assert sorted(value for values_of_one in met for value in values_of_one) == sorted(values)
     several = {value for value in values if values.count(value) > 1}
-    found = [repeated(arrays) for arrays in met.values()]
     assert sum(rows for rows, _ in found) == sum(values.count(value) for value in several)
     assert sorted(value for _, some in found for value in some) == sorted(several)
 
