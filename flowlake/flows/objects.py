@@ -6,6 +6,7 @@ hour needs, and the reader files records by their own start. Objects are told ap
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -134,17 +135,17 @@ def _between(store: ObjectStore, folder: str, low: datetime, high: datetime) -> 
 def tasks(
     objects: Iterable[RawObject], cores: int, small: int = 4 << 20, large: int = 96 << 20
 ) -> list[list[RawObject]]:
-    """Objects packed so that each task has about as much to inflate: small ones together, several tasks a core."""
+    """Objects packed so that each task has about as much to inflate: small ones together, several tasks a core and as
+    many for each, so that no core waits for another's last one.
+    """
     ordered = sorted(objects, key=lambda o: (o.source.account_id, o.source.region, o.source.flow_log_id or "", o.key))
     total = sum(o.size for o in ordered)
     # Several objects of one flow log in one task: their connections add up before anything is shuffled.
-    target = min(max(total // max(1, 2 * cores), small), large)
-    packed: list[list[RawObject]] = []
-    filled = 0
+    wanted = max(min(2 * cores, total // small), math.ceil(total / large), 1)
+    number = wanted if wanted < cores else math.ceil(wanted / cores) * cores
+    packed: list[list[RawObject]] = [[] for _ in range(number)]
+    before = 0
     for item in ordered:
-        if not packed or filled + item.size > target:
-            packed.append([])
-            filled = 0
-        packed[-1].append(item)
-        filled += item.size
-    return packed
+        packed[min((before + item.size // 2) * number // max(total, 1), number - 1)].append(item)
+        before += item.size
+    return [items for items in packed if items]

@@ -149,5 +149,14 @@ def test_each_object_is_in_one_task_and_no_task_holds_much_more_than_the_others(
     packed = tasks(objects, cores)
     assert sorted(o.key for task in packed for o in task) == sorted(o.key for o in objects)
     assert all(packed)
-    limit = min(max(sum(o.size for o in objects) // (2 * cores), 4 << 20), 96 << 20)
-    assert all(len(task) == 1 or sum(o.size for o in task) <= limit for task in packed)
+    share = min(max(sum(o.size for o in objects) / (2 * cores), 8 << 20), 96 << 20)
+    assert all(sum(o.size for o in task) <= share + max(o.size for o in task) for task in packed)
+
+
+@pytest.mark.parametrize(("megabytes", "number"), [(3, 1), (9, 2), (36, 4), (300, 4), (400, 6), (2400, 26)])
+def test_every_core_gets_as_many_tasks(megabytes: int, number: int) -> None:
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    objects = [RawObject(f"k{i:04}", "e", 1 << 20, moment, Source("fl-1", ONE, "us-east-1")) for i in range(megabytes)]
+    sizes = [len(task) for task in tasks(objects, 2)]
+    assert len(sizes) == number
+    assert max(sizes) - min(sizes) <= 1
