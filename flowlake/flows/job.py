@@ -62,6 +62,7 @@ RECORDS_A_PARTITION = 2_500_000
 """About what becomes one file of conversations, of 16 to 24 MB where a seventh of the records are conversations."""
 RECORDS_A_BUCKET = 400_000
 """What the last step has in memory at once as rows, if each record is one: some 200 MB."""
+PARTITIONS_AT_A_TIME = 4
 PARCELS = "bucket int, kind string, payload binary"
 
 Log = Callable[[str], None]
@@ -266,9 +267,10 @@ class _Hour:
 
     def run(self, objects: list[RawObject], book: Book, sweeps: Sweeps, state: str) -> Written:
         lookup = compile_book(book)
-        gathered = self._gather(objects, lookup).persist()
+        packed = tasks(objects, self.cores) or [[]]
+        gathered = self._gather(packed, lookup).persist()
         try:
-            evidence = merge(self._collect(gathered, steps.EVIDENCE))
+            evidence = merge(self._collect(gathered, steps.EVIDENCE, math.ceil(len(packed) / PARTITIONS_AT_A_TIME)))
             found = hints(evidence, lookup, book.topology.flow_logs, _lives(book), _previous(self.store, self.hour))
             totals = coverage.totals(evidence)
             self.clock.step(
@@ -315,9 +317,9 @@ class _Hour:
     def _parallel(self, count: int) -> DataFrame:
         return self.spark.range(0, count, 1, count)
 
-    def _gather(self, objects: list[RawObject], lookup: Lookup) -> DataFrame:
+    def _gather(self, tasks: list[list[RawObject]], lookup: Lookup) -> DataFrame:
         context = self.spark.sparkContext
-        packed = context.broadcast(tasks(objects, self.cores) or [[]])
+        packed = context.broadcast(tasks)
         known = context.broadcast(lookup)
         store, task = self.raw_store, self.task
 
@@ -325,10 +327,12 @@ class _Hour:
             for number in _numbers(batches):
                 yield from _as_batches(steps.gather(packed.value[number], store, known.value, task))
 
-        return self._parallel(len(packed.value)).mapInArrow(work, PARCELS)
+        return self._parallel(len(tasks)).mapInArrow(work, PARCELS)
 
-    def _collect(self, parcels: DataFrame, kind: str) -> Iterator[dict[str, pa.Table]]:
-        for row in parcels.where(parcels.kind == kind).select("payload").toLocalIterator():
+    def _collect(self, parcels: DataFrame, kind: str, times: int) -> Iterator[dict[str, pa.Table]]:
+        """The tables of all parcels of a kind, in so many goes: while those of one are merged, the next are read."""
+        wanted = parcels.where(parcels.kind == kind).select("payload").coalesce(times)
+        for row in wanted.toLocalIterator(prefetchPartitions=True):
             yield unpack(bytes(row.payload))
 
     def _converse(self, gathered: DataFrame, world: World, book: Book, evidence: Evidence) -> Iterator[dict[str, Any]]:
