@@ -10,8 +10,11 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 from flowlake.flows.collector import paused
@@ -128,7 +131,11 @@ class Book:
     topology: Topology
     resources: list[ResourceState]
     swept_after: frozenset[tuple[str, str]]
-    digest: str = ""
+
+    @cached_property
+    def digest(self) -> str:
+        """Of the book's meaning: the same where a run would make the same of it."""
+        return _digest(self)
 
 
 @paused()
@@ -148,12 +155,10 @@ def build(rows: Iterable[Row], hour_starts: int, until: int = OPEN, margin_ms: i
     timelines = timelines_of(gathered)
     _end_with_instances(timelines)
     begins = hour_starts * 1000 - margin_ms
-    claims = sorted(_claims(timelines, begins), key=lambda c: (c.vpc_id, c.addr, c.valid_from, c.interface_id))
+    claims = sorted(_claims(timelines, begins), key=attrgetter("vpc_id", "addr", "valid_from", "interface_id"))
     topology = _topology(timelines, begins)
     states = _joined(sorted(_states(timelines, begins, ends + margin_ms), key=lambda s: (s.interface_id, s.valid_from)))
-    book = Book(hour_starts, states, claims, topology, list(_resources(timelines, begins)), frozenset(swept))
-    book.digest = _digest(book)
-    return book
+    return Book(hour_starts, states, claims, topology, list(_resources(timelines, begins)), frozenset(swept))
 
 
 def _end_with_instances(timelines: Timelines) -> None:
@@ -572,6 +577,16 @@ def _further_claims(line: Timeline, vpc_id: str, primary: str | None) -> Iterato
     Neither the interface's deletion nor a sight that tells no addresses says that it still held them; and one that
     was just added was not there before.
     """
+    first, ended = line.listings[0], None if line.ended_at == OPEN else line.ended_at
+    if all(listing[1:3] == (ALL, first.addresses) for listing in line.listings):  # as most do, and all is said at once
+        sights = [listing.at for listing in line.listings]
+        began, seen, still = sights[0], sights[-1], ended is None
+        for addr in dict.fromkeys(first.addresses):
+            if addr != primary:
+                claim = Claim(vpc_id, addr, line.entity_id, began, seen, False, still, False, first.source)
+                claim.to_source, claim.gone_by = line.ended_by, ended
+                yield claim, sights
+        return
     held: dict[str, tuple[str, list[int]]] = {}
 
     def let_go(addr: str, gone_by: int | None, why: str | None, exact: bool = False) -> Told:
@@ -599,7 +614,7 @@ def _further_claims(line: Timeline, vpc_id: str, primary: str | None) -> Iterato
                 yield let_go(addr, at, "change")
             held.setdefault(addr, (source, []))[1].append(at)
     for addr in list(held):
-        yield let_go(addr, None if line.ended_at == OPEN else line.ended_at, line.ended_by)
+        yield let_go(addr, ended, line.ended_by)
 
 
 def _cut_secondary(told: list[Told], witnesses: list[Told], regions: Mapping[str, str]) -> list[Claim]:
@@ -612,19 +627,22 @@ def _cut_secondary(told: list[Told], witnesses: list[Told], regions: Mapping[str
     address counts against the prefix that it lies in, and the prefix against the address.
     """
     by_address: dict[tuple[str, str], list[Told]] = {}
-    for one in (*told, *witnesses):
+    asked = told
+    if not witnesses and not any("/" in claim.addr for claim, _ in told):
+        times = Counter((claim.vpc_id, claim.addr) for claim, _ in told)
+        asked = [one for one in told if times[one[0].vpc_id, one[0].addr] > 1]
+    for one in (*asked, *witnesses):
         by_address.setdefault((one[0].vpc_id, one[0].addr), []).append(one)
     blocks, within = _by_blocks(by_address)
     result: list[Claim] = []
-    for one in told:
-        claim, moments = one
-        rivals = by_address[claim.vpc_id, claim.addr]
+    for claim, moments in told:
+        rivals = by_address.get((claim.vpc_id, claim.addr), [])
         if witnesses or blocks:
             scopes = (claim.vpc_id, regions[claim.interface_id]) if witnesses else (claim.vpc_id,)
             rivals = [other for scope in scopes for other in by_address.get((scope, claim.addr), ())]
             rivals += [other for scope in scopes for other in within.get((scope, claim.addr), ())]
             rivals += [other for scope in scopes for other in blocks.get((scope, _block_of(claim.addr)), ())]
-        if len(rivals) == 1:
+        if len(rivals) <= 1:  # nobody but itself
             result.append(claim)
             continue
         others = {m for other in rivals if other[0].interface_id != claim.interface_id for m in _told_at(other)}

@@ -11,7 +11,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -267,6 +267,18 @@ class _Hour:
 
     def run(self, objects: list[RawObject], book: Book, sweeps: Sweeps, state: str) -> Written:
         lookup = compile_book(book)
+        with ThreadPoolExecutor(1) as aside:
+            return self._run(objects, book, lookup, sweeps, state, aside.submit(self._write_book, book))
+
+    def _run(
+        self,
+        objects: list[RawObject],
+        book: Book,
+        lookup: Lookup,
+        sweeps: Sweeps,
+        state: str,
+        book_rows: Future[int],
+    ) -> Written:
         packed = tasks(objects, self.cores) or [[]]
         gathered = self._gather(packed, lookup).persist()
         try:
@@ -296,7 +308,7 @@ class _Hour:
             "conversations": sum(part["rows"] for part in written),
             "coverage": self._write("coverage", table),
             "rejects": rejected,
-            "address_book": self._write("address_book", _book_table(book)),
+            "address_book": book_rows.result(),
         }
         if not any("key" in part for part in written):
             self._write("conversations", arrow_schema(contract("conversations")).empty_table())
@@ -383,6 +395,12 @@ class _Hour:
         files = max(1, min(self.cores, count // 500_000))
         written = rejects.coalesce(files).mapInArrow(write, PARCELS).collect()
         return sum(json.loads(bytes(row.payload)) for row in written)
+
+    def _write_book(self, book: Book) -> int:
+        """Writes the book while workers read; and has its digest ready, which the manifest tells."""
+        rows = self._write("address_book", _book_table(book))
+        _ = book.digest
+        return rows
 
     def _write(self, table: str, rows: pa.Table) -> int:
         key = f"{places.run_folder(table, self.hour, self.run_id)}part-00000.zstd.parquet"

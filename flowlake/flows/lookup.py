@@ -103,7 +103,7 @@ class Names:
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> Names:
-        return cls(np.array(sorted({t.encode() for t in texts}), dtype=np.bytes_))
+        return cls(np.array([t.encode() for t in sorted(set(texts))], dtype=np.bytes_))
 
     def codes(self, texts: Sequence[str | None]) -> I32:
         if len(self.texts) == 0 or len(texts) == 0:
@@ -111,6 +111,10 @@ class Names:
         asked = np.array([(t or "").encode() for t in texts], dtype=np.bytes_)
         at = np.minimum(np.searchsorted(self.texts, asked), len(self.texts) - 1)
         return np.where(self.texts[at] == asked, at, NOBODY).astype(np.int32)
+
+    def by_text(self) -> dict[str, int]:
+        """Every text's code."""
+        return {text.decode(): code for code, text in enumerate(self.texts.tolist())}
 
     def text(self, code: int) -> str | None:
         return self.texts[code].decode() if code >= 0 else None
@@ -291,11 +295,11 @@ def compile_book(book: Book) -> Lookup:
     )
     vpcs = Names.of(vpc_ids)
     subnets = Names.of({s.subnet_id for s in book.states if s.subnet_id})
-    state_interface = interfaces.codes([s.interface_id for s in book.states])
+    code_of = interfaces.by_text()
+    state_interface = np.array([code_of[s.interface_id] for s in book.states], dtype=np.int32)
     count = len(interfaces)
     state_first = np.searchsorted(state_interface, np.arange(count + 1)).astype(np.int64)
-    vpc_code = dict(zip([t.decode() for t in vpcs.texts], range(len(vpcs)), strict=True))
-    subnet_code = dict(zip([t.decode() for t in subnets.texts], range(len(subnets)), strict=True))
+    vpc_code, subnet_code = vpcs.by_text(), subnets.by_text()
     interface_vpc = np.full(count, NOBODY, dtype=np.int32)
     subnet = np.full(count, NOBODY, dtype=np.int32)
     forwards = np.zeros(count, dtype=np.int8)
@@ -314,7 +318,7 @@ def compile_book(book: Book) -> Lookup:
         if state.listens_on:
             listens[row] = frozenset(state.listens_on)
     held = [c for c in book.claims if "/" not in c.addr]
-    claim_interface = interfaces.codes([c.interface_id for c in held])
+    claim_interface = np.array([code_of[c.interface_id] for c in held], dtype=np.int32)
     claim_vpc = np.array([vpc_code[c.vpc_id] for c in held], dtype=np.int32)
     interface_vpc[claim_interface] = claim_vpc
     for claim, code in zip(held, claim_interface.tolist(), strict=True):
