@@ -13,7 +13,7 @@ from flowlake.commands import CommandFailed
 EPILOG = """\
 Reads the observations in the lake (written by the inventory Lambda or flowlake collect) around the
 moment and prints every interval of the address: from when to when, by which interface, what that was,
-whose, with which tags, and how we know.
+whose, with which tags, and how we know. A public IPv4 address (an Elastic IP, say) is asked for alike.
 
   ->  held       at the moment asked for, surely: between two sights of the same holder, or from event to event
    ?  maybe      after its last sight, with no end known
@@ -29,7 +29,7 @@ examples:
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
-    parser.add_argument("address", help="an IPv4 or IPv6 address")
+    parser.add_argument("address", help="an IPv4 or IPv6 address, private or public")
     parser.add_argument("--lake", required=True, help="the lake: a folder, or s3://bucket/prefix")
     parser.add_argument("--at", help="the moment, ISO 8601, UTC unless it says otherwise (default: now)")
     parser.add_argument("--vpc", help="only in this VPC (default: in every VPC that has the address)")
@@ -70,7 +70,8 @@ def _print(address: str, at: datetime, rows: list[dict[str, Any]]) -> None:
         mark = {"held": "->", "maybe": " ?", "contested": "!!"}.get(row["answer"] or "", "  ")
         kind, name, zone = row["type"] or "unknown", _safe(row["name"] or "-"), row["az_id"] or ""
         owner = " ".join(_safe(t) for t in (row["account_id"], row["account_name"]) if t)
-        print(f"{mark} {row['from']} to {row['to'] or 'no end known'}  {row['vpc_id']}  {row['interface_id']}")
+        until, vpc = row["to"] or "no end known", row["vpc_id"] or "VPC not known"
+        print(f"{mark} {row['from']} to {until}  {vpc}  {row['interface_id']}")
         print(f"     {kind}  {name}  account {owner or '-'}  {zone}")
         for arn in row["arns"]:
             print(f"     {'one of ' if row['shared'] else ''}{_safe(arn)}")

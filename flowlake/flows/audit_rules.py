@@ -135,7 +135,7 @@ def _seen_while_it_held(rows: pa.Table, scope: Scope) -> pa.ChunkedArray:
 
 def _names_its_subject(rows: pa.Table, scope: Scope) -> pa.ChunkedArray:
     subject = rows["subject"]
-    held = pc.is_in(subject, value_set=pa.array(["address", "prefix"]))
+    held = pc.is_in(subject, value_set=pa.array(["address", "public_address", "prefix"]))
     has = {name: pc.is_valid(rows[name]) for name in ("addr", "interface_id", "resource_id")}
     addresses = _implies(held, pc.and_(has["addr"], has["interface_id"]))
     interfaces = _implies(pc.equal(subject, "interface"), has["interface_id"])

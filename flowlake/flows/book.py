@@ -1,8 +1,9 @@
 """The address book of an hour: who held which address, and what it was, from when to when.
 
 Built from the observations around the hour, as a pure function of them. It has three parts: the states of each
-interface (with what it serves, tags and groups), the claims (which interface held which address of which VPC) and the
-topology (VPCs, what they can route to, subnets, flow logs, accounts). Times are epoch milliseconds (UTC).
+interface (with what it serves, tags and groups), the claims (which interface held which address of which VPC, and
+which had which public address) and the topology (VPCs, what they can route to, subnets, flow logs, accounts). Times
+are epoch milliseconds (UTC).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from flowlake.flows.collector import paused
 from flowlake.flows.fold import ADDED, ALL, OPEN, REMOVED, State, Timeline, Timelines, gather, tag_key, timelines_of
@@ -131,6 +132,8 @@ class Book:
     topology: Topology
     resources: list[ResourceState]
     swept_after: frozenset[tuple[str, str]]
+    public: list[Claim] = field(default_factory=list)
+    """Which interface had which public IPv4 address; vpc_id is that of the interface, "" where it is not known."""
 
     @cached_property
     def digest(self) -> str:
@@ -158,7 +161,8 @@ def build(rows: Iterable[Row], hour_starts: int, until: int = OPEN, margin_ms: i
     claims = sorted(_claims(timelines, begins), key=attrgetter("vpc_id", "addr", "valid_from", "interface_id"))
     topology = _topology(timelines, begins)
     states = _joined(sorted(_states(timelines, begins, ends + margin_ms), key=lambda s: (s.interface_id, s.valid_from)))
-    return Book(hour_starts, states, claims, topology, list(_resources(timelines, begins)), frozenset(swept))
+    resources, public = list(_resources(timelines, begins)), _public_claims(timelines, begins)
+    return Book(hour_starts, states, claims, topology, resources, frozenset(swept), public)
 
 
 def _end_with_instances(timelines: Timelines) -> None:
@@ -698,6 +702,91 @@ def _cut(claim: Claim, others: list[int], moments: list[int]) -> Iterator[Claim]
         rest.open, rest.to_source = False, "reuse"
         rest.gone_by = next(other for other in others if other >= claim.valid_to)
     yield rest
+
+
+# --- public addresses ------------------------------------------------------------------------------------------------
+
+
+class _Had(NamedTuple):
+    """That an interface was told to have a public address at a moment, or to have it no longer; by: event, sweep or
+    absence.
+    """
+
+    at: int
+    has: bool
+    interface_id: str
+    by: str
+
+
+def _public_claims(timelines: Timelines, begins: int) -> list[Claim]:
+    """The claims to public addresses that reach into the book's time, by address and time.
+
+    Each lasts from the first sight of its interface with the address to the last before it is told to have it no
+    longer, or another is told to have it: what it was between these two is not known.
+    """
+    told: dict[str, list[_Had]] = {}
+    interfaces, subnets = timelines.get("interface", {}), timelines.get("subnet", {})
+    for line in interfaces.values():
+        _note_interface(line, told)
+    for line in timelines.get("elastic_ip", {}).values():
+        _note_elastic_ip(line, told)
+    vpcs: dict[str, str] = {}
+    claims: list[Claim] = []
+    for addr, had in sorted(told.items()):
+        for interface_id in {h.interface_id for h in had} - vpcs.keys():
+            known = interfaces.get(interface_id)
+            vpcs[interface_id] = (_vpc_of(known, subnets) if known else None) or ""
+        claims += [c for c in _runs(addr, sorted(had), vpcs) if c.gone_by is None or c.gone_by >= begins]
+    return claims
+
+
+def _note_interface(line: Timeline, told: dict[str, list[_Had]]) -> None:
+    had: set[str] = set()
+    for at, how, addresses, source in line.public:
+        if how == ALL:
+            for addr in had.difference(addresses):
+                told[addr].append(_Had(at, False, line.entity_id, "absence"))
+            had.intersection_update(addresses)
+        for addr in addresses:
+            told.setdefault(addr, []).append(_Had(at, True, line.entity_id, source))
+            had.add(addr)
+    if line.ended_at != OPEN:
+        for addr in had:
+            told[addr].append(_Had(line.ended_at, False, line.entity_id, line.ended_by or "absence"))
+
+
+def _note_elastic_ip(line: Timeline, told: dict[str, list[_Had]]) -> None:
+    had: set[tuple[str, str]] = set()
+    for state in line.states:
+        said = state.attributes
+        now = {(addr, i) for addr in said.get("public_addresses") or () for i in said.get("interface_ids") or ()}
+        for addr, interface_id in had - now:
+            told[addr].append(_Had(state.valid_from, False, interface_id, "absence"))
+        for addr, interface_id in now:
+            for at in (state.valid_from, state.last_seen):
+                told.setdefault(addr, []).append(_Had(at, True, interface_id, state.from_source))
+        had = now
+    if line.ended_at != OPEN:
+        for addr, interface_id in had:
+            told[addr].append(_Had(line.ended_at, False, interface_id, line.ended_by or "absence"))
+
+
+def _runs(addr: str, told: list[_Had], vpcs: Mapping[str, str]) -> Iterator[Claim]:
+    claim: Claim | None = None
+    for at, has, interface_id, by in told:
+        its_own = claim is not None and claim.interface_id == interface_id
+        if claim is not None and has and its_own:
+            claim.valid_to = at
+        elif claim is not None and (has or its_own):
+            claim.open, claim.gone_by, claim.to_source = False, at, "reuse" if has else by
+            if by == "event" and not has:
+                claim.valid_to, claim.exact_end = at, True
+            yield claim
+            claim = None
+        if has and not its_own:
+            claim = Claim(vpcs[interface_id], addr, interface_id, at, at, False, True, False, by)
+    if claim is not None:
+        yield claim
 
 
 # --- topology --------------------------------------------------------------------------------------------------------

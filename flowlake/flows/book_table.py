@@ -17,16 +17,25 @@ _EARLIEST = -62_135_596_800_000  # year 1: what Parquet's readers all know
 
 
 def book_table(book: Book) -> pa.Table:
-    """Claims as subjects address and prefix, states as subject interface, resources as they are.
+    """Claims as subjects address, prefix and public_address, states as subject interface, resources as they are.
 
     Left out is what holds at no time that could be asked for: a claim of one sight, gone by the next, and a state
     that ended when it began.
     """
-    claims = [c for c in book.claims if c.gone_by is None or c.gone_by > c.valid_from]
+    claims, public = _lasting(book.claims), _lasting(book.public)
     states = [s for s in book.states if s.valid_to > s.valid_from]
     return pa.concat_tables(
-        [_table(claims, _OF_CLAIMS), _table(states, _OF_STATES), _table(book.resources, _OF_RESOURCES)]
+        [
+            _table(claims, _OF_CLAIMS),
+            _table(public, _OF_PUBLIC_CLAIMS),
+            _table(states, _OF_STATES),
+            _table(book.resources, _OF_RESOURCES),
+        ]
     )
+
+
+def _lasting(claims: Sequence[Claim]) -> list[Claim]:
+    return [c for c in claims if c.gone_by is None or c.gone_by > c.valid_from]
 
 
 def _table(things: Sequence[Any], columns: Mapping[str, Callable[[Any], Any]]) -> pa.Table:
@@ -71,6 +80,11 @@ _OF_CLAIMS: dict[str, Callable[[Claim], Any]] = {
     "valid_to": lambda c: None if c.gone_by is None else _moment(c.gone_by),
     "last_seen_at": lambda c: _moment(c.valid_to),
     "to_source": lambda c: None if c.gone_by is None else c.to_source,
+}
+_OF_PUBLIC_CLAIMS: dict[str, Callable[[Claim], Any]] = {
+    **{name: of for name, of in _OF_CLAIMS.items() if name != "is_primary"},
+    "subject": lambda c: "public_address",
+    "vpc_id": lambda c: c.vpc_id or None,
 }
 _OF_STATES: dict[str, Callable[[InterfaceState], Any]] = {
     **_same("vpc_id", "interface_id", "from_source", "to_source", "account_id", "account_name", "region", "subnet_id"),

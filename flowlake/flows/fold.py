@@ -139,8 +139,9 @@ class Listing(NamedTuple):
 class Timeline:
     """An entity's states, oldest first; sights are all moments at which it was seen to exist.
 
-    Of an interface that ever had more than one address, listings say which it had when. Of an instance, up are the
-    moments at which it surely had its first interface: all sights but those while it shut down.
+    Of an interface that ever had more than one address, listings say which it had when; public the same of public
+    addresses, if it ever had one. Of an instance, up are the moments at which it surely had its first interface: all
+    sights but those while it shut down.
     """
 
     kind: str
@@ -148,6 +149,7 @@ class Timeline:
     states: list[State] = field(default_factory=list)
     sights: list[int] = field(default_factory=list)
     listings: list[Listing] = field(default_factory=list)
+    public: list[Listing] = field(default_factory=list)
     up: list[int] = field(default_factory=list)
     ended_at: int = OPEN
     ended_by: str | None = None
@@ -489,6 +491,9 @@ def _is_up(sight: Sight) -> bool:
 def _list(line: Timeline, sight: Sight) -> None:
     """Notes which addresses the sight tells of. An interface with its one address for ever needs no list."""
     said, source = sight.said, "event" if sight.source == EVENT else "sweep"
+    if "public_addresses" in said or (line.public and sight.state == PRESENT):
+        how = ALL if sight.state == PRESENT else SOME
+        line.public.append(Listing(sight.at, how, tuple(said.get("public_addresses", ())), source))
     if sight.state == PRESENT:
         addresses = (*said.get("addresses", ()), *said.get("prefixes", ()))
         if len(addresses) > 1 or line.listings:

@@ -40,7 +40,7 @@ class Held:
         state, claim = self.state, self.claim
         return {
             "addr": claim.addr,
-            "vpc_id": claim.vpc_id,
+            "vpc_id": claim.vpc_id or None,
             "interface_id": claim.interface_id,
             "from": as_text(utc(self.since / 1000)),
             "to": as_text(utc(self.until / 1000)) if self.until is not None else None,
@@ -105,7 +105,9 @@ def whois(store: ObjectStore, address: str, at: datetime, now: datetime, vpc_id:
 
 
 def _stretches(book: Book, asked: Any, vpc_id: str | None) -> list[Held]:
-    claims = [c for c in book.claims if (vpc_id is None or c.vpc_id == vpc_id) and _covers(c.addr, asked)]
+    claims = [
+        c for c in (*book.claims, *book.public) if (vpc_id is None or c.vpc_id == vpc_id) and _covers(c.addr, asked)
+    ]
     found = []
     for claim in claims:
         states = [s for s in book.states if s.interface_id == claim.interface_id]

@@ -39,6 +39,19 @@ def lake(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_a_public_address_is_asked_for_alike(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An Elastic IP that was seen at eni-1 at 10:05 and 10:15, and at no interface at 10:30."""
+    with_it, without = eni("eni-1", "10.0.0.5", public_addresses=["198.51.100.7"]), eni("eni-1", "10.0.0.5")
+    rows = [event("10:05:00", with_it), event("10:15:00", with_it), event("10:30:00", without)]
+    store = open_store(str(tmp_path))
+    store.put(f"{places.observations('events', Hour.parse('2026-01-01T10'))}0.json.gz", to_lines(rows))
+    code, (held,) = ask(capsys, tmp_path, "198.51.100.7", "--at", "2026-01-01T10:10:00")
+    assert (code, held["interface_id"], held["vpc_id"], held["answer"]) == (0, "eni-1", "vpc-1", "held")
+    assert ask(capsys, tmp_path, "198.51.100.7", "--at", "2026-01-01T10:20:00")[0] == 1
+    assert main(["whois", "198.51.100.7", "--at", "2026-01-01T10:10:00", "--lake", str(tmp_path)]) == 0
+    assert "-> 2026-01-01 10:05:00.000 to 2026-01-01 10:15:00.000  vpc-1  eni-1" in capsys.readouterr().out
+
+
 def ask(capsys: pytest.CaptureFixture[str], lake: Path, address: str, *more: str) -> tuple[int, list[dict[str, Any]]]:
     code = main(["whois", address, "--lake", str(lake), "--json", *more])
     said = capsys.readouterr()
