@@ -55,6 +55,7 @@ from flowlake.lake.observations import from_lines
 from flowlake.lake.store import NoSuchObject, ObjectStore, open_store
 
 if TYPE_CHECKING:
+    from pyspark import Broadcast
     from pyspark.sql import DataFrame, SparkSession
 
 FINAL_AT_THE_LATEST = timedelta(hours=3)
@@ -280,7 +281,8 @@ class _Hour:
         book_rows: Future[int],
     ) -> Written:
         packed = tasks(objects, self.cores) or [[]]
-        gathered = self._gather(packed, lookup).persist()
+        known = self.spark.sparkContext.broadcast(lookup)
+        gathered = self._gather(packed, known).persist()
         try:
             evidence = merge(self._collect(gathered, steps.EVIDENCE, math.ceil(len(packed) / PARTITIONS_AT_A_TIME)))
             found = hints(evidence, lookup, book.topology.flow_logs, _lives(book), _previous(self.store, self.hour))
@@ -298,7 +300,7 @@ class _Hour:
                 known_networks(self.options.networks or ""),
                 Settings(state == PROVISIONAL, self.options.clock_slack_seconds),
             )
-            written = list(self._converse(gathered, world, book, evidence))
+            written = list(self._converse(gathered, known, world, book, evidence))
             rejected = self._write_rejects(gathered, totals["rejects"])
         finally:
             gathered.unpersist()
@@ -329,10 +331,8 @@ class _Hour:
     def _parallel(self, count: int) -> DataFrame:
         return self.spark.range(0, count, 1, count)
 
-    def _gather(self, tasks: list[list[RawObject]], lookup: Lookup) -> DataFrame:
-        context = self.spark.sparkContext
-        packed = context.broadcast(tasks)
-        known = context.broadcast(lookup)
+    def _gather(self, tasks: list[list[RawObject]], known: Broadcast[Lookup]) -> DataFrame:
+        packed = self.spark.sparkContext.broadcast(tasks)
         store, task = self.raw_store, self.task
 
         def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -347,17 +347,21 @@ class _Hour:
         for row in wanted.toLocalIterator(prefetchPartitions=True):
             yield unpack(bytes(row.payload))
 
-    def _converse(self, gathered: DataFrame, world: World, book: Book, evidence: Evidence) -> Iterator[dict[str, Any]]:
+    def _converse(
+        self, gathered: DataFrame, known: Broadcast[Lookup], world: World, book: Book, evidence: Evidence
+    ) -> Iterator[dict[str, Any]]:
         context = self.spark.sparkContext
         sums = gathered.where(gathered.kind == steps.SUMS).select("bucket", "kind", "payload")
         partitions, each = _cut(sum(int(row["records"]) for row in evidence.source_rows), self.cores)
-        shared, states = context.broadcast(world), context.broadcast(_ipc(states_table(book)))
+        # The book's arrays are there already, and large.
+        beside = context.broadcast((world.hints, world.aws, world.networks, world.settings))
+        states = context.broadcast(_ipc(states_table(book)))
         buckets = seats(partitions, each)
         settings = TagSettings(self.options.owner_tags, self.options.app_tags)
         store, task, folder = self.store, self.task, places.run_folder("conversations", self.hour, self.run_id)
 
         def attribute(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-            parcels = steps.attribute(_payloads(batches), shared.value, len(buckets))
+            parcels = steps.attribute(_payloads(batches), World(known.value, *beside.value), len(buckets))
             yield from _as_batches((buckets[bucket], kind, payload) for bucket, kind, payload in parcels)
 
         def converse(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -366,8 +370,9 @@ class _Hour:
             running = TaskContext.get()
             number = running.partitionId() if running else 0
             book_states = pa.ipc.open_stream(pa.py_buffer(states.value)).read_all()
+            world = World(known.value, *beside.value)
             yield from _as_batches(
-                steps.converse(_by_bucket(batches), shared.value, book_states, settings, task, store, folder, number)
+                steps.converse(_by_bucket(batches), world, book_states, settings, task, store, folder, number)
             )
 
         bucketed = sums.mapInArrow(attribute, PARCELS).repartition(partitions, "bucket")
