@@ -15,7 +15,9 @@ Reads the observations in the lake (written by the inventory Lambda or flowlake 
 moment and prints every interval of the address: from when to when, by which interface, what that was,
 whose, with which tags, and how we know. A public IPv4 address (an Elastic IP, say) is asked for alike.
 
-  ->  held       at the moment asked for, surely: between two sights of the same holder, or from event to event
+  ->  held       at the moment asked for: from event to event, or between two sights of the same holder
+                 (a primary address never leaves its interface; a secondary or public one may have gone and
+                 come back between two sights, with every event of it lost)
    ?  maybe      after its last sight, with no end known
   !!  contested  another of the same VPC is told to have held it then too: neither is believed
 

@@ -208,11 +208,11 @@ def _digest(book: Book) -> str:
             s.az_id,
         )
         digest.update(repr(meaning).encode())
+    for of in (attrgetter("vpc_id"), attrgetter("addr"), attrgetter("interface_id")):
+        digest.update("\0".join(map(of, book.claims)).encode())
     for c in book.claims:
         # What is sure beyond the hour means the same however long it was seen to hold after it.
-        digest.update(
-            repr((c.vpc_id, c.addr, c.interface_id, c.valid_from, min(c.valid_to, hour_ends), c.is_primary)).encode()
-        )
+        digest.update(b"%d %d %d " % (c.valid_from, min(c.valid_to, hour_ends), c.is_primary))
     t = book.topology
     facts = [t.vpc_ranges, t.reachable, t.routes, {k: vars(v) for k, v in t.flow_logs.items()}, t.public]
     digest.update(json.dumps(facts, sort_keys=True).encode())
@@ -508,14 +508,16 @@ def _claims(timelines: Timelines, begins: int) -> list[Claim]:
             beside.append((line, vpc_id or _region_of(line)))
         else:
             told += _claims_of(line, vpc_id, _first_of(line, instances))
-    doubtful = {claim.addr for claim, _ in told if claim.open or not claim.is_primary}
-    blocks = {(claim.vpc_id, claim.addr) for claim, _ in told if "/" in claim.addr}
-    witnesses = [
-        one
-        for line, scope in beside
-        if blocks or not doubtful.isdisjoint(_addresses_of(line))
-        for one in _claims_of(line, scope, _first_of(line, instances))
-    ]
+    witnesses: list[Told] = []
+    if beside:
+        doubtful = {claim.addr for claim, _ in told if claim.open or not claim.is_primary}
+        blocks = any("/" in claim.addr for claim, _ in told)
+        witnesses = [
+            one
+            for line, scope in beside
+            if blocks or not doubtful.isdisjoint(_addresses_of(line))
+            for one in _claims_of(line, scope, _first_of(line, instances))
+        ]
     lines = timelines.get("interface", {}) if witnesses else {}
     regions = {interface_id: _region_of(line) for interface_id, line in lines.items() if line.states}
     return _cut_secondary(told, witnesses, regions)

@@ -43,7 +43,7 @@ def _table(things: Sequence[Any], columns: Mapping[str, Callable[[Any], Any]]) -
     schema = arrow_schema(contract("address_book"))
     return pa.table(
         [
-            pa.array([columns[field.name](thing) for thing in things], field.type)
+            pa.array(list(map(columns[field.name], things)), field.type)
             if field.name in columns
             else pa.nulls(len(things), field.type)
             for field in schema
