@@ -356,12 +356,11 @@ def big_book(records: int, intervals: int, runs: int, report: Report) -> None:
         hours[label] = Parameters(records, book=intervals, book_addresses=each)
     found = take_turns({label: _job(generated(hour, say), cache()) for label, hour in hours.items()}, runs)
     plain, rows = found["as it is"], []
-    for label, run in found.items():
-        seconds = run.told().get("seconds", {})
-        rows.append(
-            [label, f"{run.wall:.1f}", f"{run.wall / plain.wall:.2f}", seconds.get("book", ""), *run.peaks().values()]
-        )
     kinds = list(plain.peaks())
+    for label, run in found.items():
+        seconds, peaks = run.told().get("seconds", {}), run.peaks()
+        row = [label, f"{run.wall:.1f}", f"{run.wall / plain.wall:.2f}", seconds.get("book", "")]
+        rows.append([*row, *(peaks.get(kind, "") for kind in kinds)])
     report.put(
         "book",
         table(
