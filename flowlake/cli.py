@@ -85,7 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def script() -> int:
     """main, for a process that ends with it."""
     code = main()
-    gc.freeze()  # what is left goes with the process: nothing is gained by looking through it once more for a second
+    if "duckdb" not in sys.modules:  # which takes what was not collected for leaks, and says so
+        gc.freeze()  # what is left goes with the process: looking through it once more takes a second, for nothing
     return code
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -294,6 +296,13 @@ def test_query_prints_a_table_with_untrusted_text_escaped(folder: str, capsys: p
         "web                10  Team=Ada, note=\\x1b[31mred",
         "b\\u202eab          10",
     ]
+
+
+def test_a_process_that_asked_ends_without_a_word_beside_its_answer(folder: str) -> None:
+    command = [sys.executable, "-m", "flowlake.cli", "query", "--lake", folder, "--sql", "select 1 as one", "--json"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(ended.stdout) == {"one": 1}
+    assert ended.stderr == ""
 
 
 def test_query_gives_json_lines_and_csv(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
