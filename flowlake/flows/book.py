@@ -208,9 +208,10 @@ def _digest(book: Book) -> str:
             s.az_id,
         )
         digest.update(repr(meaning).encode())
+    claims = [*book.claims, *book.public]
     for of in (attrgetter("vpc_id"), attrgetter("addr"), attrgetter("interface_id")):
-        digest.update("\0".join(map(of, book.claims)).encode())
-    for c in book.claims:
+        digest.update("\0".join([*map(of, claims), ""]).encode())
+    for c in claims:
         # What is sure beyond the hour means the same however long it was seen to hold after it.
         digest.update(b"%d %d %d " % (c.valid_from, min(c.valid_to, hour_ends), c.is_primary))
     t = book.topology
@@ -646,8 +647,9 @@ def _cut_secondary(told: list[Told], witnesses: list[Told], regions: Mapping[str
         if witnesses or blocks:
             scopes = (claim.vpc_id, regions[claim.interface_id]) if witnesses else (claim.vpc_id,)
             rivals = [other for scope in scopes for other in by_address.get((scope, claim.addr), ())]
-            rivals += [other for scope in scopes for other in within.get((scope, claim.addr), ())]
-            rivals += [other for scope in scopes for other in blocks.get((scope, _block_of(claim.addr)), ())]
+            if blocks:
+                rivals += [other for scope in scopes for other in within.get((scope, claim.addr), ())]
+                rivals += [other for scope in scopes for other in blocks.get((scope, _block_of(claim.addr)), ())]
         if len(rivals) <= 1:  # nobody but itself
             result.append(claim)
             continue
@@ -729,9 +731,9 @@ def _public_claims(timelines: Timelines, begins: int) -> list[Claim]:
     told: dict[str, list[_Had]] = {}
     interfaces, subnets = timelines.get("interface", {}), timelines.get("subnet", {})
     for line in interfaces.values():
-        _note_interface(line, told)
+        _note(line, _told_by_interface(line), told)
     for line in timelines.get("elastic_ip", {}).values():
-        _note_elastic_ip(line, told)
+        _note(line, _told_by_elastic_ip(line), told)
     vpcs: dict[str, str] = {}
     claims: list[Claim] = []
     for addr, had in sorted(told.items()):
@@ -742,35 +744,34 @@ def _public_claims(timelines: Timelines, begins: int) -> list[Claim]:
     return claims
 
 
-def _note_interface(line: Timeline, told: dict[str, list[_Had]]) -> None:
-    had: set[str] = set()
+_Told = tuple[int, bool, set[tuple[str, str]], str]
+"""A moment, whether all is told that there is then, the (address, interface) pairs that are told, and by what."""
+
+
+def _told_by_interface(line: Timeline) -> Iterator[_Told]:
     for at, how, addresses, source in line.public:
-        if how == ALL:
-            for addr in had.difference(addresses):
-                told[addr].append(_Had(at, False, line.entity_id, "absence"))
-            had.intersection_update(addresses)
-        for addr in addresses:
-            told.setdefault(addr, []).append(_Had(at, True, line.entity_id, source))
-            had.add(addr)
-    if line.ended_at != OPEN:
-        for addr in had:
-            told[addr].append(_Had(line.ended_at, False, line.entity_id, line.ended_by or "absence"))
+        yield at, how == ALL, {(addr, line.entity_id) for addr in addresses}, source
 
 
-def _note_elastic_ip(line: Timeline, told: dict[str, list[_Had]]) -> None:
-    had: set[tuple[str, str]] = set()
+def _told_by_elastic_ip(line: Timeline) -> Iterator[_Told]:
     for state in line.states:
         said = state.attributes
-        now = {(addr, i) for addr in said.get("public_addresses") or () for i in said.get("interface_ids") or ()}
-        for addr, interface_id in had - now:
-            told[addr].append(_Had(state.valid_from, False, interface_id, "absence"))
-        for addr, interface_id in now:
-            for at in (state.valid_from, state.last_seen):
-                told.setdefault(addr, []).append(_Had(at, True, interface_id, state.from_source))
-        had = now
-    if line.ended_at != OPEN:
-        for addr, interface_id in had:
-            told[addr].append(_Had(line.ended_at, False, interface_id, line.ended_by or "absence"))
+        pairs = {(addr, i) for addr in said.get("public_addresses") or () for i in said.get("interface_ids") or ()}
+        for at in (state.valid_from, state.last_seen):
+            yield at, True, pairs, state.from_source
+
+
+def _note(line: Timeline, sights: Iterable[_Told], told: dict[str, list[_Had]]) -> None:
+    """Adds by address what an entity told, and that it had no more what it does not tell or had when it ended."""
+    had: set[tuple[str, str]] = set()
+    for at, whole, pairs, by in sights:
+        for addr, interface_id in had - pairs if whole else ():
+            told[addr].append(_Had(at, False, interface_id, "absence"))
+        for addr, interface_id in pairs:
+            told.setdefault(addr, []).append(_Had(at, True, interface_id, by))
+        had = pairs if whole else had | pairs
+    for addr, interface_id in had if line.ended_at != OPEN else ():
+        told[addr].append(_Had(line.ended_at, False, interface_id, line.ended_by or "absence"))
 
 
 def _runs(addr: str, told: list[_Had], vpcs: Mapping[str, str]) -> Iterator[Claim]:

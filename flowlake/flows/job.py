@@ -331,15 +331,15 @@ class _Hour:
     def _parallel(self, count: int) -> DataFrame:
         return self.spark.range(0, count, 1, count)
 
-    def _gather(self, tasks: list[list[RawObject]], known: Broadcast[Lookup]) -> DataFrame:
-        packed = self.spark.sparkContext.broadcast(tasks)
+    def _gather(self, packed: list[list[RawObject]], known: Broadcast[Lookup]) -> DataFrame:
+        objects = self.spark.sparkContext.broadcast(packed)
         store, task = self.raw_store, self.task
 
         def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             for number in _numbers(batches):
-                yield from _as_batches(steps.gather(packed.value[number], store, known.value, task))
+                yield from _as_batches(steps.gather(objects.value[number], store, known.value, task))
 
-        return self._parallel(len(tasks)).mapInArrow(work, PARCELS)
+        return self._parallel(len(packed)).mapInArrow(work, PARCELS)
 
     def _collect(self, parcels: DataFrame, kind: str, times: int) -> Iterator[dict[str, pa.Table]]:
         """The tables of all parcels of a kind, in so many goes: while those of one are merged, the next are read."""

