@@ -6,6 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numba
+import numpy as np
+import numpy.typing as npt
+
+AT_ONCE = 32
+"""Rows whose places in a hash table are fetched before the first of them is looked at: they do not hang on each other,
+so that the processor waits for all of them about as long as for one."""
 
 
 def njit(*, cache: bool = True, **options: Any) -> Callable[[Callable[..., Any]], Any]:
@@ -25,3 +31,10 @@ def njit(*, cache: bool = True, **options: Any) -> Callable[[Callable[..., Any]]
             return numba.njit(**options)(function)
 
     return decorate
+
+
+def steady(values: npt.NDArray, kind: type) -> npt.NDArray:
+    """The values as a compiled loop knows them: of one type, one behind the other, and not to be written."""
+    held: npt.NDArray = np.ascontiguousarray(values, kind).view()
+    held.flags.writeable = False
+    return held

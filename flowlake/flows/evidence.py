@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from flowlake.flows.addresses import U64, is_none, is_public
 from flowlake.flows.book import FlowLog
+from flowlake.flows.compiled import njit, steady
 from flowlake.flows.hashing import distinct, distinct_values
 from flowlake.flows.lookup import FORWARDERS, NAT, NOBODY, AddressIndex, Lookup, Names, ever_holds, scopes, within
 from flowlake.flows.minutes import MINUTES_BEFORE, WHOLE_HOUR, minutes_masks
@@ -33,7 +34,7 @@ from flowlake.flows.summarise import (
     Source,
     Summary,
 )
-from flowlake.flows.sums import BEFORE
+from flowlake.flows.sums import BEFORE, KEYS, MEASURES
 
 I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
@@ -255,28 +256,36 @@ def _lines(summary: Summary, col: Mapping[str, npt.NDArray], masks: U64, names: 
     silent = np.array(list(summary.no_traffic.values()), dtype=object).reshape(-1, 3)
     lines, quiet = row[: len(masks)], row[len(masks) :]
     mask = np.zeros(len(keys), dtype=np.uint64)
-    np.bitwise_or.at(mask, lines, masks)
+    sums = np.zeros((3, len(keys)), dtype=np.int64)
+    added = (steady(col[name], (KEYS | MEASURES)[name]) for name in ("records", "bytes", "action"))
+    _add_lines(lines, masks, *added, mask, sums)
     np.bitwise_or.at(mask, quiet, silent[:, 2].astype(np.uint64))
-    actions = np.zeros(len(keys), dtype=np.int64)
-    np.bitwise_or.at(actions, lines, np.int64(1) << col["action"].astype(np.int64))
-    counts = np.zeros((3, len(keys)), dtype=np.int64)
-    held = np.zeros(len(keys), dtype=np.int64)
-    np.add.at(counts[0], lines, col["records"])
-    np.add.at(held, lines, col["bytes"])
+    lacking = np.zeros((2, len(keys)), dtype=np.int64)
     for at in (0, 1):
-        np.add.at(counts[at + 1], quiet, silent[:, at].astype(np.int64))
+        np.add.at(lacking[at], quiet, silent[:, at].astype(np.int64))
     return pa.table(
         {
             "source": pa.array((keys >> 32).astype(np.int32)),
             "interface": names.take(pa.array(keys & 0xFFFFFFFF)),
-            "records": counts[0],
-            "bytes": held,
-            "nodata": counts[1],
-            "skipdata": counts[2],
+            "records": sums[0],
+            "bytes": sums[1],
+            "nodata": lacking[0],
+            "skipdata": lacking[1],
             "mask": mask,
-            "actions": actions,
+            "actions": sums[2],
         }
     )
+
+
+@njit(cache=True, nogil=True)
+def _add_lines(line, masks, records, amounts, actions, mask, sums):  # type: ignore[no-untyped-def]
+    """Of each line the minutes of its rows, and as sums their records, bytes and actions (1 << action)."""
+    for row in range(len(line)):
+        at = line[row]
+        mask[at] |= masks[row]
+        sums[0, at] += records[row]
+        sums[1, at] += amounts[row]
+        sums[2, at] |= np.int64(1) << np.int64(actions[row])
 
 
 def _sources_table(summary: Summary) -> pa.Table:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from flowlake.flows.compiled import njit
+from flowlake.flows.compiled import AT_ONCE, njit
 
 I64 = npt.NDArray[np.int64]
 
@@ -31,7 +31,7 @@ def distinct(*columns: npt.NDArray) -> tuple[I64, I64]:
         keys[:, i] = _words(column)
     table = np.full(1 << max(_ROOM * len(keys) - 1, 1).bit_length(), _FREE, dtype=np.int32)
     first, inverse = np.empty(len(keys), dtype=np.int64), np.empty(len(keys), dtype=np.int64)
-    count = _distinct(keys, table, first, inverse)
+    count = _distinct(keys, table, first, inverse, np.zeros(1, np.uint64))
     return first[:count].copy(), inverse
 
 
@@ -49,41 +49,49 @@ def _words(column: npt.NDArray) -> npt.NDArray[np.uint64]:
 
 
 @njit(cache=True, nogil=True)
-def _distinct(keys, table, first, inverse):  # type: ignore[no-untyped-def]
+def _distinct(keys, table, first, inverse, touched):  # type: ignore[no-untyped-def]
     """How many distinct rows of keys there are.
 
     table (a power of two long, of _FREE), first and inverse are written to; and keys, whose first rows become the
-    distinct ones: lying close together, they are compared with in the processor's caches.
+    distinct ones: lying close together, they are compared with in the processor's caches. touched says nothing, but
+    what is not used is not fetched.
     """
     rows, width = keys.shape
     mask = np.uint64(len(table) - 1)
     count = 0
-    for row in range(rows):
-        # Multiply and fold each word in, then stir as splitmix64 does, so that every bit sways the place.
-        stirred = np.uint64(0)
-        for i in range(width):
-            stirred = (stirred ^ keys[row, i]) * np.uint64(0x9E3779B97F4A7C15)
-            stirred ^= stirred >> np.uint64(32)
-        stirred = (stirred ^ (stirred >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        stirred = (stirred ^ (stirred >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        place = (stirred ^ (stirred >> np.uint64(31))) & mask
-        while True:
-            number = table[place]
-            if number == _FREE:
-                table[place] = count
-                first[count] = row
-                inverse[row] = count
-                for i in range(width):
-                    keys[count, i] = keys[row, i]
-                count += 1
-                break
-            same = True
+    places = np.empty(AT_ONCE, np.uint64)
+    for begin in range(0, rows, AT_ONCE):
+        some = min(AT_ONCE, rows - begin)
+        for n in range(some):
+            # Multiply and fold each word in, then stir as splitmix64 does, so that every bit sways the place.
+            stirred = np.uint64(0)
             for i in range(width):
-                if keys[number, i] != keys[row, i]:
-                    same = False
+                stirred = (stirred ^ keys[begin + n, i]) * np.uint64(0x9E3779B97F4A7C15)
+                stirred ^= stirred >> np.uint64(32)
+            stirred = (stirred ^ (stirred >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+            stirred = (stirred ^ (stirred >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+            places[n] = (stirred ^ (stirred >> np.uint64(31))) & mask
+        for n in range(some):
+            touched[0] ^= keys[max(table[places[n]], 0), 0]
+        for n in range(some):
+            row, place = begin + n, places[n]
+            while True:
+                number = table[place]
+                if number == _FREE:
+                    table[place] = count
+                    first[count] = row
+                    inverse[row] = count
+                    for i in range(width):
+                        keys[count, i] = keys[row, i]
+                    count += 1
                     break
-            if same:
-                inverse[row] = number
-                break
-            place = (place + np.uint64(1)) & mask
+                same = True
+                for i in range(width):
+                    if keys[number, i] != keys[row, i]:
+                        same = False
+                        break
+                if same:
+                    inverse[row] = number
+                    break
+                place = (place + np.uint64(1)) & mask
     return count

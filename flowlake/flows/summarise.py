@@ -30,7 +30,7 @@ from flowlake.flows.address_codes import AddressCodes
 from flowlake.flows.columns import entries, numbers, taken
 from flowlake.flows.hashing import distinct
 from flowlake.flows.minutes import minutes_masks
-from flowlake.flows.sums import ADDRESS_BITS, EXTRA_BITS, INTERFACE_BITS, KEYS, MEASURES, Sums
+from flowlake.flows.sums import ADDRESS_BITS, EXTRA_BITS, INTERFACE_BITS, KEYS, MEASURES, MOST_RECORDS, Sums
 from flowlake.flows.text_codes import TextCodes, grown
 from flowlake.lake.hours import Hour
 
@@ -169,6 +169,7 @@ class Summary:
     def __init__(self, hour: Hour, window_seconds: int) -> None:
         self.hour, self.slot_seconds = hour, slot_seconds(window_seconds)
         self.told: dict[str, dict[str, str]] = {}
+        self._sums = Sums(hour.starts, hour.ends, self.slot_seconds)
         self.clear()
 
     def clear(self) -> None:
@@ -179,7 +180,7 @@ class Summary:
         self.sources: dict[Source, int] = {}
         self.counts: list[_Counts] = []
         self.no_traffic: dict[tuple[int, int], list[int]] = {}
-        self._sums = Sums(self.hour.starts, self.hour.ends, self.slot_seconds)
+        self._sums.clear()
 
     def is_full(self) -> bool:
         """Whether it holds as much as it should: then it is to be sent on and cleared."""
@@ -190,6 +191,7 @@ class Summary:
             or len(self.extras) > nearly * (1 << EXTRA_BITS)
             or len(self.sources) >= 1000
             or len(self._sums) > self.FULL_AT
+            or self._sums.taken > MOST_RECORDS
         )
 
     def source(self, source: Source) -> int:

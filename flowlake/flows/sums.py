@@ -1,7 +1,8 @@
 """Sums of records by what tells them apart, added up in one compiled pass as the records come.
 
-Sums lie row by row in one table of numbers, found by a hash table that holds 32 bits of each key's hash beside the
-row's number. The hash decides nothing: where two keys meet they are compared whole, so the sums are exact.
+Sums lie row by row in one table of numbers, a row in one line of the processor's cache, found by a hash table that
+holds 32 bits of each key's hash beside the row's number. The hash decides nothing: where two keys meet they are
+compared whole, so the sums are exact.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from flowlake.flows.compiled import njit
+from flowlake.flows.compiled import AT_ONCE, njit, steady
 
 I64 = npt.NDArray[np.int64]
 
@@ -41,7 +42,14 @@ KEYS = {
 }
 # What is added up.
 MEASURES = dict.fromkeys(("bytes", "packets", "records", "first", "last", "opened"), np.int64) | {"answered": np.int8}
-_WIDTH = 3 + len(MEASURES)
+
+_WIDTH = 8
+"""Three words of the key, bytes, packets, first, last, and how many records are of it: see _COUNT_BITS."""
+_COUNT_BITS = 31
+_ONE, _OPENED, _ANSWERED = 1, 1 << _COUNT_BITS, 1 << 2 * _COUNT_BITS
+_COUNT = (1 << _COUNT_BITS) - 1
+MOST_RECORDS = 1 << 30
+"""With so many taken up no count may be far from its greatest."""
 
 # What add takes of each record; codes of texts and addresses are not null, and 0 is what is not said.
 NUMBERS = {"start": np.int64, "end": np.int64, "bytes": np.int64, "packets": np.int64} | dict.fromkeys(
@@ -49,7 +57,10 @@ NUMBERS = {"start": np.int64, "end": np.int64, "bytes": np.int64, "packets": np.
      "direction"),
     np.int32,
 )  # fmt: skip
-_FIRST_ROWS = 1 << 12
+_ROOM = 1 << 21
+"""Rows that there is room for: what is not written to takes no memory, and what does not grow is not moved."""
+_FIRST_PLACES = 1 << 13
+_LINE = 64
 
 
 class Sums:
@@ -59,35 +70,49 @@ class Sums:
 
     def __init__(self, hour_starts: int, hour_ends: int, slot_seconds: int) -> None:
         self._hour = np.array([hour_starts, hour_ends, slot_seconds])
-        self._rows = np.empty((_FIRST_ROWS, _WIDTH), np.int64)
-        self._table = np.zeros(2 * _FIRST_ROWS, np.uint64)
-        self._count = 0
+        # The first row is nobody's: 0 in the table is a free place.
+        self._rows = _aligned(_ROOM)
+        self._rows[0] = 0
+        self.clear()
 
     def __len__(self) -> int:
         return self._count
 
+    @property
+    def taken(self) -> int:
+        """How many records were taken up: to be sent on and cleared before they are more than MOST_RECORDS."""
+        return self._taken
+
+    def clear(self) -> None:
+        """Begins anew, where it lies."""
+        self._table = np.zeros(_FIRST_PLACES, np.uint64)
+        self._count = self._taken = 0
+
     def add(self, source: int, records: Mapping[str, npt.NDArray], kept: npt.NDArray[np.bool_]) -> Added:
-        """Adds records up, those that are kept."""
-        self._make_room(int(np.count_nonzero(kept)))
-        columns = [_steady(records[name], kind) for name, kind in NUMBERS.items()]
-        told = np.zeros(5, np.int64)
+        """Adds records up, those that are kept. Raises OverflowError where they are more than can be counted."""
+        rows = int(np.count_nonzero(kept))
+        self._taken += rows
+        if self._taken > _COUNT:
+            raise OverflowError(f"{self._taken:,} records are more than can be counted at once")
+        self._make_room(rows)
+        columns = [steady(records[name], kind) for name, kind in NUMBERS.items()]
+        told = np.zeros(6, np.int64)
         told[0] = self._count
         _add(source, self._hour, kept, *columns, self._rows, self._table, told)
         self._count = int(told[0])
-        return Added(*told[1:].tolist())
+        return Added(*told[1:5].tolist())
 
     def columns(self) -> dict[str, npt.NDArray]:
         """The sums by the names of their columns."""
         columns = {name: np.empty(self._count, kind) for name, kind in (KEYS | MEASURES).items()}
-        _unpack(self._rows[: self._count], *columns.values())
+        _unpack(self._rows[1 : self._count + 1], *columns.values())
         return columns
 
     def _make_room(self, rows: int) -> None:
         wanted = self._count + rows
-        if wanted > len(self._rows):
-            # Four times as many: what is not written to takes no memory, and little is moved.
-            larger = np.empty((max(wanted, 4 * len(self._rows)), _WIDTH), np.int64)
-            larger[: self._count] = self._rows[: self._count]
+        if wanted >= len(self._rows):
+            larger = _aligned(2 * wanted)
+            larger[: self._count + 1] = self._rows[: self._count + 1]
             self._rows = larger
         if 2 * wanted > len(self._table):
             table = np.zeros(1 << (2 * wanted - 1).bit_length(), np.uint64)
@@ -104,11 +129,12 @@ class Added:
         self.records, self.bytes, self.longest, self.actions = records, amount, longest, actions
 
 
-def _steady(values: npt.NDArray, kind: type) -> npt.NDArray:
-    """The values as the compiled loop knows them: of one type, one behind the other, and not to be written."""
-    held: npt.NDArray = np.ascontiguousarray(values, kind).view()
-    held.flags.writeable = False
-    return held
+def _aligned(rows: int) -> I64:
+    """Room for rows, each of them in one line of the cache."""
+    words = _LINE // 8
+    room = np.empty(rows * _WIDTH + words, np.int64)
+    skipped = -room.ctypes.data % _LINE // 8
+    return room[skipped : skipped + rows * _WIDTH].reshape(rows, _WIDTH)
 
 
 @njit(cache=True, nogil=True)
@@ -120,58 +146,77 @@ def _add(  # type: ignore[no-untyped-def]
     hour_starts, hour_ends, slot_seconds = hour
     count = told[0]
     records = total = longest = actions = 0
-    for i in range(len(kept)):
-        if not kept[i]:
-            continue
-        begins = start[i]
-        if begins < hour_starts:
-            slot = BEFORE
-        elif begins < hour_ends:
-            slot = (begins - hour_starts) // slot_seconds
-            records += 1
-            total += amount[i]
-        else:
-            slot = AFTER
-        longest = max(longest, end[i] - begins)
-        actions |= 1 << action[i]
-        one, other = np.int64(src[i]), np.int64(dst[i])
-        inner = np.int64(pkt_src[i]) if pkt_src[i] else one
-        outer = np.int64(pkt_dst[i]) if pkt_dst[i] else other
-        k1 = np.int64(interface[i]) << 2 * ADDRESS_BITS | one << ADDRESS_BITS | other
-        k2 = np.int64(extra[i]) << 2 * ADDRESS_BITS | inner << ADDRESS_BITS | outer
-        ports = np.int64(srcport[i]) << 16 | np.int64(dstport[i])
-        k3 = np.int64(source) << 50 | np.int64(slot) << 44 | np.int64(direction[i]) << 42
-        k3 |= np.int64(action[i]) << 40 | np.int64(protocol[i]) << 32 | ports
-        key = np.uint64(k1) * np.uint64(0x9E3779B97F4A7C15)
-        key = (key ^ (key >> np.uint64(32)) ^ np.uint64(k2)) * np.uint64(0xBF58476D1CE4E5B9)
-        key = (key ^ (key >> np.uint64(32)) ^ np.uint64(k3)) * np.uint64(0x94D049BB133111EB)
-        key = (key ^ (key >> np.uint64(29))) * np.uint64(0x9E3779B97F4A7C15)
-        key >>= np.uint64(32)
-        place = key & mask
-        while True:
-            held = table[place]
-            if held == 0:
-                row = count
-                count += 1
-                table[place] = key << np.uint64(32) | np.uint64(count)
-                rows[row, 0], rows[row, 1], rows[row, 2] = k1, k2, k3
-                rows[row, 3], rows[row, 4], rows[row, 5] = amount[i], packets[i], 1
-                rows[row, 6], rows[row, 7] = begins, end[i]
-                rows[row, 8], rows[row, 9] = flags[i] & _SYN_ACK == _SYN, flags[i] & _SYN_ACK == _SYN_ACK
-                break
-            if held >> np.uint64(32) == key:
-                row = np.int64(held & np.uint64(0xFFFFFFFF)) - 1
-                if rows[row, 0] == k1 and rows[row, 1] == k2 and rows[row, 2] == k3:
-                    rows[row, 3] += amount[i]
-                    rows[row, 4] += packets[i]
-                    rows[row, 5] += 1
-                    rows[row, 6] = min(rows[row, 6], begins)
-                    rows[row, 7] = max(rows[row, 7], end[i])
-                    rows[row, 8] += flags[i] & _SYN_ACK == _SYN
-                    rows[row, 9] |= flags[i] & _SYN_ACK == _SYN_ACK
+    # Of the records at hand their places in the columns, and what tells them apart with its hash.
+    of = np.empty(AT_ONCE, np.int64)
+    keys = np.empty((AT_ONCE, 4), np.int64)
+    touched = np.int64(0)
+    i = 0
+    while i < len(kept):
+        some = 0
+        while some < AT_ONCE and i < len(kept):
+            if kept[i]:
+                of[some] = i
+                some += 1
+            i += 1
+        for n in range(some):
+            at = of[n]
+            begins = start[at]
+            if begins < hour_starts:
+                slot = BEFORE
+            elif begins < hour_ends:
+                slot = (begins - hour_starts) // slot_seconds
+                records += 1
+                total += amount[at]
+            else:
+                slot = AFTER
+            longest = max(longest, end[at] - begins)
+            actions |= 1 << action[at]
+            one, other = np.int64(src[at]), np.int64(dst[at])
+            inner = np.int64(pkt_src[at]) if pkt_src[at] else one
+            outer = np.int64(pkt_dst[at]) if pkt_dst[at] else other
+            k1 = np.int64(interface[at]) << 2 * ADDRESS_BITS | one << ADDRESS_BITS | other
+            k2 = np.int64(extra[at]) << 2 * ADDRESS_BITS | inner << ADDRESS_BITS | outer
+            ports = np.int64(srcport[at]) << 16 | np.int64(dstport[at])
+            k3 = np.int64(source) << 50 | np.int64(slot) << 44 | np.int64(direction[at]) << 42
+            k3 |= np.int64(action[at]) << 40 | np.int64(protocol[at]) << 32 | ports
+            key = np.uint64(k1) * np.uint64(0x9E3779B97F4A7C15)
+            key = (key ^ (key >> np.uint64(32)) ^ np.uint64(k2)) * np.uint64(0xBF58476D1CE4E5B9)
+            key = (key ^ (key >> np.uint64(32)) ^ np.uint64(k3)) * np.uint64(0x94D049BB133111EB)
+            key = (key ^ (key >> np.uint64(29))) * np.uint64(0x9E3779B97F4A7C15)
+            keys[n, 0], keys[n, 1], keys[n, 2] = k1, k2, k3
+            keys[n, 3] = np.int64(key >> np.uint64(32))
+        for n in range(some):
+            touched ^= rows[np.int64(table[np.uint64(keys[n, 3]) & mask] & np.uint64(0xFFFFFFFF)), 0]
+        for n in range(some):
+            at = of[n]
+            k1, k2, k3, key = keys[n, 0], keys[n, 1], keys[n, 2], np.uint64(keys[n, 3])
+            counted = _ONE
+            if flags[at] & _SYN_ACK == _SYN:
+                counted += _OPENED
+            answered = flags[at] & _SYN_ACK == _SYN_ACK
+            place = key & mask
+            while True:
+                held = table[place]
+                if held == 0:
+                    row = count = count + 1
+                    table[place] = key << np.uint64(32) | np.uint64(row)
+                    rows[row, 0], rows[row, 1], rows[row, 2] = k1, k2, k3
+                    rows[row, 3], rows[row, 4] = amount[at], packets[at]
+                    rows[row, 5], rows[row, 6] = start[at], end[at]
+                    rows[row, 7] = counted | (_ANSWERED if answered else 0)
                     break
-            place = (place + np.uint64(1)) & mask
-    told[0], told[1], told[2], told[3], told[4] = count, records, total, longest, actions
+                if held >> np.uint64(32) == key:
+                    row = np.int64(held & np.uint64(0xFFFFFFFF))
+                    if rows[row, 0] == k1 and rows[row, 1] == k2 and rows[row, 2] == k3:
+                        rows[row, 3] += amount[at]
+                        rows[row, 4] += packets[at]
+                        rows[row, 5] = min(rows[row, 5], start[at])
+                        rows[row, 6] = max(rows[row, 6], end[at])
+                        rows[row, 7] = (rows[row, 7] + counted) | (_ANSWERED if answered else 0)
+                        break
+                place = (place + np.uint64(1)) & mask
+    # touched says nothing, but what is not used is not fetched.
+    told[0], told[1], told[2], told[3], told[4], told[5] = count, records, total, longest, actions, touched
 
 
 @njit(cache=True, nogil=True)
@@ -199,6 +244,7 @@ def _unpack(  # type: ignore[no-untyped-def]
         source[row], slot[row], direction[row] = k3 >> 50, k3 >> 44 & 63, k3 >> 42 & 3
         action[row], protocol[row] = k3 >> 40 & 3, k3 >> 32 & 0xFF
         srcport[row], dstport[row] = k3 >> 16 & 0xFFFF, k3 & 0xFFFF
-        amount[row], packets[row], records[row] = rows[row, 3], rows[row, 4], rows[row, 5]
-        first[row], last[row] = rows[row, 6], rows[row, 7]
-        opened[row], answered[row] = rows[row, 8], rows[row, 9]
+        amount[row], packets[row] = rows[row, 3], rows[row, 4]
+        first[row], last[row] = rows[row, 5], rows[row, 6]
+        counts = rows[row, 7]
+        records[row], opened[row], answered[row] = counts & _COUNT, counts >> _COUNT_BITS & _COUNT, counts >> 62
