@@ -466,6 +466,19 @@ TABLE: tuple[tuple[str, str, Rule], ...] = (
         "CreateVpnConnection ModifyVpnConnection DeleteVpnConnection",
         Rule(fetch=(all_of("transit_gateway_attachment"),)),
     ),
+    # Its static routes reach the tables that its virtual private gateway propagates to.
+    (
+        "ec2",
+        "CreateVpnConnectionRoute DeleteVpnConnectionRoute",
+        Rule(fetch=(all_of("route_table"),)),
+    ),
+    # A Direct Connect gateway on a transit gateway is an attachment of it; on a virtual private one it brings routes.
+    (
+        "directconnect",
+        "CreateDirectConnectGatewayAssociation AcceptDirectConnectGatewayAssociationProposal "
+        "UpdateDirectConnectGatewayAssociation DeleteDirectConnectGatewayAssociation",
+        Rule(fetch=(all_of("transit_gateway_attachment"), all_of("route_table"))),
+    ),
     (
         "ec2",
         "AssociateTransitGatewayRouteTable DisassociateTransitGatewayRouteTable "
@@ -564,8 +577,12 @@ TABLE: tuple[tuple[str, str, Rule], ...] = (
             fetch=(told("interface", "networkInterfaceId"), told("file_system", "fileSystemId")),
         ),
     ),
-    # DeleteMountTarget names neither interface nor file system.
-    ("elasticfilesystem", "DeleteMountTarget", Rule(fetch=(all_of("file_system"),))),
+    # These name neither interface nor file system.
+    (
+        "elasticfilesystem",
+        "DeleteMountTarget ModifyMountTargetSecurityGroups",
+        Rule(fetch=(all_of("file_system"),)),
+    ),
     ("elasticfilesystem", "CreateFileSystem", Rule(fetch=(told("file_system", "fileSystemId"),))),
     ("elasticfilesystem", "DeleteFileSystem", Rule(gone=asked("file_system", "fileSystemId"))),
     # Containers, search, warehouses, streams:

@@ -13,7 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
@@ -256,10 +256,11 @@ def fetch(
 
 def _interfaces_named(wants: Mapping[Want, Sequence[Asker]], fetched: Fetched) -> dict[Want, list[Asker]]:
     """Wants of the interfaces that fetched entities name, with those entities' askers; without what was asked for."""
-    askers = {(want.kind, want.value): list(asking) for want, asking in wants.items() if want.kind in _NAMES_INTERFACES}
+    askers = {want: list(asking) for want, asking in wants.items() if want.kind in _NAMES_INTERFACES}
     named: dict[Want, list[Asker]] = {}
     for row in fetched.rows:
-        asking = askers.get((row["kind"], row["entity_id"]))
+        entity = Want(row["account_id"], row.get("region", ""), row["kind"], row["entity_id"])
+        asking = askers.get(entity, []) + askers.get(replace(entity, value=EVERY), [])
         for interface in row.get("interface_ids", ()) if asking else ():
             want = Want(row["account_id"], row["region"], "interface", interface)
             if asking and want not in wants:

@@ -431,6 +431,11 @@ XMLNS = "http://ec2.amazonaws.com/doc/2016-11-15/"
               {"CreateVpnConnectionRequest": {"CustomerGatewayId": "cgw-1", "TransitGatewayId": "tgw-1"}},
               {"CreateVpnConnectionResponse": {"vpnConnection": {"vpnConnectionId": "vpn-1"}}}),
          [("transit_gateway_attachment", "*")]),
+        (call("CreateVpnConnectionRoute", {"destinationCidrBlock": "172.31.0.0/16", "vpnConnectionId": "vpn-1"},
+              {"_return": True}), [("route_table", "*")]),
+        (call("DeleteDirectConnectGatewayAssociation", {"associationId": "1-2-3"},
+              {"directConnectGatewayAssociation": {"associationState": "disassociating"}}, "directconnect"),
+         [("transit_gateway_attachment", "*"), ("route_table", "*")]),
         (call("ModifySecurityGroupRules",
               {"ModifySecurityGroupRulesRequest": {"GroupId": "sg-0aaaaaaaa", "SecurityGroupRule": {
                   "tag": 1, "SecurityGroupRuleId": "sgr-1"}}}, {"ModifySecurityGroupRulesResponse": {"return": True}}),
@@ -478,6 +483,8 @@ XMLNS = "http://ec2.amazonaws.com/doc/2016-11-15/"
                                     "tags": [{"key": "owner", "value": "x"}]}, None, "rds"),
          [("tags", f"arn:aws:rds:{REGION}:{ACCOUNT}:db:orders")]),
         (call("DeleteMountTarget", {"mountTargetId": "fsmt-1"}, None, "elasticfilesystem"), [("file_system", "*")]),
+        (call("ModifyMountTargetSecurityGroups", {"mountTargetId": "fsmt-1", "securityGroups": ["sg-0aaaaaaaa"]}, None,
+              "elasticfilesystem"), [("file_system", "*")]),
     ],
     ids=lambda value: value["detail"]["eventName"] if isinstance(value, dict) else "",
 )  # fmt: skip

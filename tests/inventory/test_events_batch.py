@@ -354,6 +354,25 @@ def test_interfaces_that_a_fetched_entity_names_are_fetched_too(ec2, tmp_path):
     assert kinds["nat_gateway"]["interface_ids"] == [kinds["interface"]["entity_id"]]
 
 
+def test_other_groups_of_a_mount_target_are_seen_at_its_interface(ec2, tmp_path):
+    store = FolderStore(str(tmp_path))
+    efs = boto3.session.Session(region_name=REGION).client("efs")
+    subnet = ec2.describe_subnets()["Subnets"][0]
+    file_system = efs.create_file_system(CreationToken="shared")["FileSystemId"]
+    target = efs.create_mount_target(FileSystemId=file_system, SubnetId=subnet["SubnetId"])
+    group = ec2.create_security_group(GroupName="nfs", Description="nfs", VpcId=subnet["VpcId"])["GroupId"]
+    trail = Trail(ACCOUNT, lambda: AT)
+    trail.watch(efs).modify_mount_target_security_groups(MountTargetId=target["MountTargetId"], SecurityGroups=[group])
+    # In AWS they are the interface's from then on; moto leaves it alone.
+    ec2.modify_network_interface_attribute(NetworkInterfaceId=target["NetworkInterfaceId"], Groups=[group])
+    outcome = run(trail.events, store, Asked())
+    assert outcome.failed == {}
+    kinds = {row["kind"]: row for row in rows_in(store)}
+    assert kinds["file_system"]["entity_id"] == file_system
+    assert kinds["interface"]["entity_id"] == target["NetworkInterfaceId"]
+    assert kinds["interface"]["security_group_ids"] == [group]
+
+
 def test_tags_in_doubt_are_fetched_whole(ec2, tmp_path):
     store = FolderStore(str(tmp_path))
     [made] = interfaces(ec2, 1)

@@ -48,7 +48,7 @@ KEPT = {
         r"|SecurityGroup|FlowLog|NetworkInterface|PrivateIp|Ipv6Address|Address$|(Run|Start|Stop|Terminate)Instances",
         r"ClassicLink|LocalGateway|ClientVpn|RouteServer(?!Propagation)|Ipam|Permission|CidrReservation|SecondarySubnet"
         r"|BlockPublicAccess|EncryptionControl|VpcEndpoint(Service|Connection|Payer)|Multicast|EgressOnly|Announcement"
-        r"|VpnConnectionRoute|VpnTunnel|VpnConnectionOptions|VpnConnectionDevice|VpnConcentrator|NatConfiguration"
+        r"|VpnTunnel|VpnConnectionOptions|VpnConnectionDevice|VpnConcentrator|NatConfiguration"
         r"|ConnectPeer|MoveAddress|VpnConnectionCertificate",
     ),
     "elasticloadbalancing": (
@@ -66,7 +66,8 @@ KEPT = {
         r"Reboot|CreateCacheSubnet|DeleteCacheSubnet",
     ),
     "lambda": (r"Function(Configuration|Code)?$", r"CreateCodeSigningConfig"),
-    "elasticfilesystem": (r"MountTarget$|FileSystem$", r"UpdateFileSystem"),
+    "elasticfilesystem": (r"MountTarget(SecurityGroups)?$|FileSystem$", r"UpdateFileSystem"),
+    "directconnect": (r"GatewayAssociation", r"(Create|Delete)DirectConnectGatewayAssociationProposal"),
     "es": (r"Domain$|DomainConfig$", r"Upgrade"),
     "redshift": (r"Cluster$|FromClusterSnapshot|FailoverPrimary", r"Reboot|RestoreTable"),
     "kafka": (r"Cluster(V2)?$|UpdateBroker(Count|Type)|UpdateConnectivity", r"^$"),
