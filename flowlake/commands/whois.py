@@ -15,13 +15,14 @@ Reads the observations in the lake (written by the inventory Lambda or flowlake 
 moment and prints every interval of the address: from when to when, by which interface, what that was,
 whose, with which tags, and how we know. A public IPv4 address (an Elastic IP, say) is asked for alike.
 
-  ->  held       at the moment asked for: from event to event, or between two sights of the same holder
-                 (a primary address never leaves its interface; a secondary or public one may have gone and
-                 come back between two sights, with every event of it lost)
+  ->  held       at the moment asked for: a primary address, which never leaves its interface, while that
+                 lived; any other at a moment at which it was seen
+  ->  presumed   a secondary or public address, or a delegated prefix, between two moments at which the same
+                 interface was told to have it: right unless it went and came back with every event lost
    ?  maybe      after its last sight, with no end known
   !!  contested  another of the same VPC is told to have held it then too: neither is believed
 
-exit codes: 0 somebody is known to have held it then, 1 nobody is, 2 the command line made no sense.
+exit codes: 0 somebody held it then, or is presumed to have; 1 nobody is known; 2 the command line made no sense.
 
 examples:
   flowlake whois 10.0.1.5 --lake ./lake
@@ -62,14 +63,14 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps({"address": options.address, "at": at.isoformat(), "intervals": rows}, indent=1))
     else:
         _print(options.address, at, rows)
-    return 0 if any(row["answer"] == "held" for row in rows) else 1
+    return 0 if any(row["answer"] in ("held", "presumed") for row in rows) else 1
 
 
 def _print(address: str, at: datetime, rows: list[dict[str, Any]]) -> None:
     if not rows:
         print(f"nobody is known to have held {address} around {at:%Y-%m-%d %H:%M:%S} UTC", file=sys.stderr)
     for row in rows:
-        mark = {"held": "->", "maybe": " ?", "contested": "!!"}.get(row["answer"] or "", "  ")
+        mark = {"held": "->", "presumed": "->", "maybe": " ?", "contested": "!!"}.get(row["answer"] or "", "  ")
         kind, name, zone = row["type"] or "unknown", _safe(row["name"] or "-"), row["az_id"] or ""
         owner = " ".join(_safe(t) for t in (row["account_id"], row["account_name"]) if t)
         until, vpc = row["to"] or "no end known", row["vpc_id"] or "VPC not known"
@@ -85,6 +86,9 @@ def _print(address: str, at: datetime, rows: list[dict[str, Any]]) -> None:
             )
             print(f"     {what}: {said}")
         print(f"     known by {row['known_by']}, ended by {row['ended_by'] or '-'}, last seen {row['seen_until']}")
+        if row["answer"] == "presumed":
+            after = row["told_after"] or row["seen_until"]
+            print(f"     presumed: told to have it at {row['told_before']} and at {after}")
 
 
 def _safe(text: str) -> str:

@@ -12,7 +12,7 @@ import hashlib
 import ipaddress
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from operator import attrgetter
@@ -66,7 +66,8 @@ class Claim:
 
     exact_end: the end is that of an event, not the last sight. open: no end is known (the last sight is valid_to).
     gone_by: when it is known to have ended; between valid_to and then it may have ended unseen. Null where it may
-    still hold.
+    still hold. told_at: of what is no primary address the moments at which it was told to be held, in order. Between
+    two of them it may have gone and come back, where every event of it was lost; a primary address can't.
     """
 
     vpc_id: str
@@ -80,6 +81,7 @@ class Claim:
     from_source: str
     to_source: str | None = None
     gone_by: int | None = None
+    told_at: Sequence[int] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -591,7 +593,7 @@ def _further_claims(line: Timeline, vpc_id: str, primary: str | None) -> Iterato
         for addr in dict.fromkeys(first.addresses):
             if addr != primary:
                 claim = Claim(vpc_id, addr, line.entity_id, began, seen, False, still, False, first.source)
-                claim.to_source, claim.gone_by = line.ended_by, ended
+                claim.to_source, claim.gone_by, claim.told_at = line.ended_by, ended, sights
                 yield claim, sights
         return
     held: dict[str, tuple[str, list[int]]] = {}
@@ -600,7 +602,7 @@ def _further_claims(line: Timeline, vpc_id: str, primary: str | None) -> Iterato
         source, moments = held.pop(addr)
         end = gone_by if exact and gone_by is not None else moments[-1]
         still = gone_by is None
-        claim = Claim(vpc_id, addr, line.entity_id, moments[0], end, exact, still, False, source, why, gone_by)
+        claim = Claim(vpc_id, addr, line.entity_id, moments[0], end, exact, still, False, source, why, gone_by, moments)
         return claim, moments
 
     for at, how, addresses, source in line.listings:
@@ -779,7 +781,7 @@ def _runs(addr: str, told: list[_Had], vpcs: Mapping[str, str]) -> Iterator[Clai
     for at, has, interface_id, by in told:
         its_own = claim is not None and claim.interface_id == interface_id
         if claim is not None and has and its_own:
-            claim.valid_to = at
+            claim.valid_to, claim.told_at = at, (*claim.told_at, at)
         elif claim is not None and (has or its_own):
             claim.open, claim.gone_by, claim.to_source = False, at, "reuse" if has else by
             if by == "event" and not has:
@@ -787,7 +789,7 @@ def _runs(addr: str, told: list[_Had], vpcs: Mapping[str, str]) -> Iterator[Clai
             yield claim
             claim = None
         if has and not its_own:
-            claim = Claim(vpcs[interface_id], addr, interface_id, at, at, False, True, False, by)
+            claim = Claim(vpcs[interface_id], addr, interface_id, at, at, False, True, False, by, told_at=(at,))
     if claim is not None:
         yield claim
 

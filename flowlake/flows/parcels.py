@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 _OPTIONS = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", compression_level=1))
-"""A third fewer bytes than by lz4, which what the JVM does with them, and a network, cost more than the worker saves."""
+"""A third fewer bytes than by lz4: what the JVM and a network do with more costs more than the worker saves."""
 
 
 def pack(tables: Mapping[str, pa.Table]) -> bytes:

@@ -47,6 +47,7 @@ class Held:
             "known_by": claim.from_source,
             "ended_by": claim.to_source,
             "seen_until": as_text(utc(claim.valid_to / 1000)),
+            **_sights_around(claim, at),
             "primary": claim.is_primary,
             "answer": _answer(self, at),
             "type": state.type if state else None,
@@ -67,13 +68,17 @@ class Held:
 
 
 def _answer(held: Held, at: int | None) -> str | None:
-    """held: surely, then; contested: another interface of the VPC was sure to hold it at that moment too, so that
-    neither is believed; maybe: after the last sight, with no end known; null where another moment is meant.
+    """held: surely, then; presumed: between two moments at which it was told to be held, where an address that is no
+    primary one may have been elsewhere, were every event of it lost; contested: another interface of the VPC held it
+    at that moment by the same right, so that neither is believed; maybe: after the last sight, with no end known;
+    null where another moment is meant.
     """
     if at is None:
         return None
     if held.since <= at and at < held.claim.valid_to and (held.until is None or at < held.until):
-        return "contested" if any(r.valid_from <= at < r.valid_to for r in held.rivals) else "held"
+        if any(r.valid_from <= at < r.valid_to for r in held.rivals):
+            return "contested"
+        return "held" if held.claim.is_primary or at in held.claim.told_at else "presumed"
     if (
         held.claim.open
         and at >= held.claim.valid_to
@@ -83,6 +88,16 @@ def _answer(held: Held, at: int | None) -> str | None:
     ):
         return "maybe"
     return None
+
+
+def _sights_around(claim: Claim, at: int | None) -> dict[str, str | None]:
+    """Of what is no primary address: when it was last told to be held before the moment, and first after it."""
+    told = () if at is None else claim.told_at
+    before, after = [m for m in told if at is not None and m <= at], [m for m in told if at is not None and m > at]
+    return {
+        "told_before": as_text(utc(before[-1] / 1000)) if before else None,
+        "told_after": as_text(utc(after[0] / 1000)) if after else None,
+    }
 
 
 def whois(store: ObjectStore, address: str, at: datetime, now: datetime, vpc_id: str | None = None) -> list[Held]:

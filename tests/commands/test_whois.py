@@ -46,10 +46,15 @@ def test_a_public_address_is_asked_for_alike(tmp_path: Path, capsys: pytest.Capt
     store = open_store(str(tmp_path))
     store.put(f"{places.observations('events', Hour.parse('2026-01-01T10'))}0.json.gz", to_lines(rows))
     code, (held,) = ask(capsys, tmp_path, "198.51.100.7", "--at", "2026-01-01T10:10:00")
-    assert (code, held["interface_id"], held["vpc_id"], held["answer"]) == (0, "eni-1", "vpc-1", "held")
+    assert (code, held["interface_id"], held["vpc_id"], held["answer"]) == (0, "eni-1", "vpc-1", "presumed")
+    assert (held["told_before"], held["told_after"]) == ("2026-01-01 10:05:00.000", "2026-01-01 10:15:00.000")
     assert ask(capsys, tmp_path, "198.51.100.7", "--at", "2026-01-01T10:20:00")[0] == 1
     assert main(["whois", "198.51.100.7", "--at", "2026-01-01T10:10:00", "--lake", str(tmp_path)]) == 0
-    assert "-> 2026-01-01 10:05:00.000 to 2026-01-01 10:15:00.000  vpc-1  eni-1" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "-> 2026-01-01 10:05:00.000 to 2026-01-01 10:15:00.000  vpc-1  eni-1" in said
+    assert "presumed: told to have it at 2026-01-01 10:05:00.000 and at 2026-01-01 10:15:00.000" in said
+    _, (held,) = ask(capsys, tmp_path, "198.51.100.7", "--at", "2026-01-01T10:05:00")
+    assert (held["answer"], held["told_before"]) == ("held", "2026-01-01 10:05:00.000")
 
 
 def ask(capsys: pytest.CaptureFixture[str], lake: Path, address: str, *more: str) -> tuple[int, list[dict[str, Any]]]:
@@ -81,6 +86,26 @@ def test_after_the_last_sight_the_answer_is_maybe(lake: Path, capsys: pytest.Cap
     code, rows = ask(capsys, lake, "10.0.0.5", "--at", "2026-01-01T10:59:00")
     assert [(r["interface_id"], r["answer"]) for r in rows if r["answer"]] == [("eni-2", "maybe")]
     assert code == 1
+
+
+@pytest.mark.parametrize(("at", "answer"), [("10:05", "held"), ("10:10", "presumed"), ("10:20", "presumed")])
+def test_a_secondary_address_is_presumed_between_the_moments_that_tell_of_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], at: str, answer: str
+) -> None:
+    """Seen at 10:05 and 10:15, taken away by the event of 10:25; that it was elsewhere meanwhile would show in events
+    alone, and these may be lost.
+    """
+    seen = {**eni("eni-1", "10.0.0.5"), "addresses": ["10.0.0.5", "10.0.0.9"]}
+    taken = {"kind": "interface", "entity_id": "eni-1"}
+    rows = [event("10:05:00", seen), event("10:15:00", seen)]
+    rows += [event("10:25:00", taken, "partial", addresses_removed=["10.0.0.9"])]
+    open_store(str(tmp_path)).put(
+        f"{places.observations('events', Hour.parse('2026-01-01T10'))}0.json.gz", to_lines(rows)
+    )
+    code, (row,) = ask(capsys, tmp_path, "10.0.0.9", "--at", f"2026-01-01T{at}:00")
+    assert (code, row["answer"]) == (0, answer)
+    (primary,) = ask(capsys, tmp_path, "10.0.0.5", "--at", f"2026-01-01T{at}:00")[1]
+    assert primary["answer"] == "held"
 
 
 def test_where_two_claim_the_address_neither_is_believed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
