@@ -12,6 +12,7 @@ import io
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ import pyarrow.parquet as pq
 
 from flowlake.flows import audit
 from flowlake.flows.audit_rules import PORTED_PROTOCOLS
-from flowlake.flows.publish import new_run_id
+from flowlake.flows.publish import files_written, new_run_id
 from flowlake.flows.schemas import arrow_schema
 from flowlake.flows.spark import session
 from flowlake.lake import places
@@ -141,7 +142,9 @@ def main() -> None:
         store, run_id = open_store(folder), new_run_id(utc(HOUR.ends))
         place = write(store, run_id, options.rows)
         for number in range(options.rounds):
-            ours, audited = timed(lambda: audit.audit_run(spark, store, HOUR, run_id))
+            ours, audited = timed(
+                partial(audit.audit_run, spark, store, HOUR, run_id, files_written(store, HOUR, run_id))
+            )
             theirs, broken = timed(lambda: plain_aggregate(spark, place))
             assert audited.rows["conversations"] == options.rows // FILES * FILES
             assert broken == 0

@@ -12,6 +12,7 @@ EPILOG = """\
 The job reads raw flow logs from raw/ in the lake (or --logs), joins them with the inventory in the
 lake, writes, audits and publishes.
 An hour that was made from the same objects and the same inventory is left as it is. Nothing to do is no error.
+An hour that fails keeps no other from being made; the command ends with 1 and names it.
 
 examples:
   flowlake enrich --lake ./lake --hour 2026-01-01T00
@@ -33,6 +34,7 @@ def run(options: argparse.Namespace) -> int:
     from flowlake.flows.audit import AuditFailed
     from flowlake.flows.coverage import NotReconciled
     from flowlake.flows.publish import PublishError
+    from flowlake.flows.runner import HoursFailed
     from flowlake.flows.runner import run as run_job
     from flowlake.lake.catalog import CatalogError
     from flowlake.lake.store import StoreError
@@ -45,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
         results = run_job(arguments, log=lambda line: print(line, file=sys.stderr, flush=True))
     except (AuditFailed, NotReconciled) as error:
         raise CommandFailed(f"{error}\nnothing was published; the last good run stays") from error
-    except (PublishError, StoreError, CatalogError) as error:
+    except (PublishError, StoreError, CatalogError, HoursFailed) as error:
         raise CommandFailed(str(error)) from error
     if options.json:
         print(json.dumps([outcome(result) for result in results], indent=1))

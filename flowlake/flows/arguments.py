@@ -6,6 +6,7 @@ Glue's own getResolvedOptions takes abbreviations and drops what it does not kno
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,9 @@ from typing import Any
 from flowlake.flows.job import Options
 from flowlake.lake.hours import BadHour, Hour, check_window, hours_from
 from flowlake.lake.store import FolderStore, NoSuchObject, StoreError, open_store
+
+MOST_HOURS_BACK = 366 * 24
+_DATABASE = re.compile(r"[a-z0-9_-]{1,255}")
 
 # What Glue itself adds to a job's arguments; see "Job parameters used by AWS Glue" in its developer guide.
 GLUE_OWN = frozenset(
@@ -176,8 +180,12 @@ def from_options(options: argparse.Namespace) -> Arguments:
         check_window(options.window_seconds)
     except BadHour as error:
         raise BadArguments(str(error)) from error
-    if options.catch_up < 0:
-        raise BadArguments(f"--catch-up {options.catch_up}: a number of hours")
+    if not 0 <= options.catch_up <= MOST_HOURS_BACK:
+        raise BadArguments(f"--catch-up {options.catch_up}: a number of hours, at most {MOST_HOURS_BACK} (a year)")
+    if not _DATABASE.fullmatch(options.database):
+        raise BadArguments(f"--database {options.database}: lower-case letters, digits, _ and - make a name")
+    if options.logs and options.logs.rstrip("/").rsplit("/", 1)[-1] == "AWSLogs":
+        raise BadArguments(f"--logs {options.logs}: name the place that holds AWSLogs, not AWSLogs itself")
     if options.clock_slack_seconds < 0:
         raise BadArguments(f"--clock-slack-seconds {options.clock_slack_seconds}: 0 or more")
     _check_place("--logs" if options.logs else "--lake", options.logs or options.lake, must_exist=True)

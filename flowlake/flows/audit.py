@@ -38,7 +38,7 @@ from flowlake.flows.audit_digest import (
     repeated,
 )
 from flowlake.flows.audit_rules import RULES, Scope
-from flowlake.flows.publish import PUBLISHED, files_written
+from flowlake.flows.publish import PUBLISHED, FileWritten
 from flowlake.lake.contracts import contract
 from flowlake.lake.hours import WINDOW_SECONDS_DEFAULT, Hour
 from flowlake.lake.store import ObjectStore
@@ -188,15 +188,15 @@ def audit_run(
     store: ObjectStore,
     hour: Hour,
     run_id: str,
+    written: Mapping[str, Sequence[FileWritten]],
     rows: Mapping[str, int] | None = None,
     window_seconds: int = WINDOW_SECONDS_DEFAULT,
     bytes_by_leg: Mapping[str, int] | None = None,
 ) -> Audited:
-    """Reads back what the run wrote and holds it against the suites, and against the rows and bytes by leg that the run
-    says it wrote, where they are given. Raises AuditFailed.
+    """Reads back the files that the run wrote, by table, and holds them against the suites, and against the rows and
+    bytes by leg that the run says it wrote, where they are given. Raises AuditFailed.
     """
     scope = Scope(hour, window_seconds)
-    written = files_written(store, hour, run_id)
     files = {table: [file.key for file in found] for table, found in written.items()}
     buckets = {table: buckets_for(sum(file.size for file in found)) for table, found in written.items()}
     with ThreadPoolExecutor(1) as aside:  # ids are compared while the digests are made and validated

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from flowlake.flows.objects import raw_objects
-from flowlake.flows.publish import PROVISIONAL, current, read_manifest
+from flowlake.flows.publish import PROVISIONAL, current, is_shown, read_manifest
+from flowlake.lake.catalog import Catalog
 from flowlake.lake.hours import Hour
 from flowlake.lake.store import ObjectStore
 
@@ -31,9 +32,11 @@ def newest(now: datetime) -> Hour:
     return Hour.holding((now - FIRST_RUN_AFTER).timestamp()).plus(-1)
 
 
-def due(store: ObjectStore, raw_store: ObjectStore, raw_prefix: str, now: datetime, back: int) -> Iterator[Due]:
-    """Of the last hours, oldest first, those never made that have objects, those still provisional, and those with
-    objects their run did not read.
+def due(
+    store: ObjectStore, catalog: Catalog, raw_store: ObjectStore, raw_prefix: str, now: datetime, back: int
+) -> Iterator[Due]:
+    """Of the last hours, oldest first, those never made that have objects, those still provisional, those with objects
+    their run did not read, and those whose run readers do not see, as its publisher died.
     """
     last = newest(now)
     for hour in (last.plus(i - back + 1) for i in range(back)):
@@ -51,6 +54,8 @@ def due(store: ObjectStore, raw_store: ObjectStore, raw_prefix: str, now: dateti
         late = [o for o in objects if (o.key, o.etag) not in read and o.modified <= limit]
         if late:
             yield Due(hour, f"final, but {len(late)} objects came late")
+        elif not is_shown(store, catalog, hour):
+            yield Due(hour, "published, but its partitions are not at its run")
 
 
 def too_late(store: ObjectStore, raw_store: ObjectStore, raw_prefix: str, now: datetime, back: int) -> int:

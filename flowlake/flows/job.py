@@ -10,7 +10,7 @@ import io
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
@@ -35,9 +35,12 @@ from flowlake.flows.parcels import unpack
 from flowlake.flows.publish import (
     FINAL,
     PROVISIONAL,
+    FileWritten,
     ObjectRead,
+    Pointer,
     Published,
     Run,
+    Superseded,
     current,
     files_written,
     new_run_id,
@@ -131,7 +134,7 @@ def enrich_hour(
     force: bool = False,
 ) -> Result:
     """One hour, from listing to publishing. Raises AuditFailed, Superseded, PublishError, StoreError; nothing is
-    published then.
+    published then. An hour that another run published meanwhile, knowing more, is left to it.
 
     spark may be a function that starts it, called only where there is work, in a thread of its own while the book is
     built. now is the inventory's cutoff and the run's time.
@@ -160,19 +163,38 @@ def enrich_hour(
         log(f"{hour} nothing to do: run {before.run_id} was made from the same objects and inventory")
         repair(store, catalog, hour)  # a publisher may have died after it moved the pointer
         return Result(hour, None, unchanged=True)
+    if before is not None and not force:
+        _check_still_there(store, before, read)
     if options.audit:
         prepare()
     session = spark() if callable(spark) else spark
     run_id = new_run_id(now)
     made = _Hour(session, store, raw_store, hour, options, run_id, clock)
     written = made.run(objects, book, sweeps, state)
-    if options.audit:
-        made.audit(written)
     files = files_written(store, hour, run_id)
+    if options.audit:
+        made.audit(written, files)
     run = Run(hour, run_id, state, read, now, book.digest, files, written.rows, settings, written.totals)
-    published = publish(store, catalog, run, clock.since(now), force=force)
+    try:
+        published = publish(store, catalog, run, clock.since(now), force=force)
+    except Superseded as error:
+        there = current(store, hour)
+        if there is None or (before is not None and there.run_id == before.run_id):
+            raise
+        log(f"{hour} left to run {there.run_id}, which was published meanwhile: {error}")
+        return Result(hour, None, unchanged=True)
     clock.step("publish", f"run {run_id}, {state}")
     return Result(hour, published, rows=written.rows, counts=written.totals, seconds=clock.seconds)
+
+
+def _check_still_there(store: ObjectStore, before: Pointer, read: Iterable[ObjectRead]) -> None:
+    """Raises Superseded where objects that the published run read are gone: it knows more than any run could now."""
+    gone = {o.key for o in read_manifest(store, before).run.objects} - {o.key for o in read}
+    if gone:
+        raise Superseded(
+            f"hour {before.hour}: {len(gone)} objects that its run {before.run_id} read are gone, such as {min(gone)}; "
+            "it stays as it is, unless --force says that it is to be made without them"
+        )
 
 
 def _in_the_background(start: Callable[[], _T]) -> Callable[[], _T]:
@@ -428,11 +450,11 @@ class _Hour:
         )
         self.store.put(_reporters_key(self.hour, self.run_id), _ipc(table))
 
-    def audit(self, written: Written) -> None:
+    def audit(self, written: Written, files: Mapping[str, Sequence[FileWritten]]) -> None:
         written.reconciliation.check()
         published = {leg: amount for leg, amount in written.reconciliation.published.items() if amount}
         audited = audit_run(
-            self.spark, self.store, self.hour, self.run_id, written.rows, self.options.window_seconds, published
+            self.spark, self.store, self.hour, self.run_id, files, written.rows, self.options.window_seconds, published
         )
         self.clock.step("audit", f"{sum(audited.expectations.values())} expectations hold")
 

@@ -97,10 +97,10 @@ def _day_folders(store: ObjectStore, prefix: str, low: datetime, high: datetime)
 
 
 def _region_folders(store: ObjectStore, prefix: str) -> Iterator[str]:
-    roots = [f for f in store.folders(prefix) if f.endswith("AWSLogs/")]
-    if not roots:
-        # A bucket prefix of the user's between the root and AWSLogs.
-        roots = [f for top in store.folders(prefix) for f in store.folders(top) if f.endswith("AWSLogs/")]
+    roots = []
+    for top in store.folders(prefix):
+        # A flow log may have been given a folder of the bucket, in which AWSLogs lies then.
+        roots += [top] if _is_root(top) else [folder for folder in store.folders(top) if _is_root(folder)]
     for root in roots:
         accounts = store.folders(root)
         for organisation in [f for f in accounts if f.removeprefix(root).startswith("o-")]:
@@ -109,6 +109,10 @@ def _region_folders(store: ObjectStore, prefix: str) -> Iterator[str]:
             for service in store.folders(account):
                 if service.rstrip("/").endswith("vpcflowlogs"):
                     yield from store.folders(service)
+
+
+def _is_root(folder: str) -> bool:
+    return folder.rsplit("/", 2)[-2] == "AWSLogs"
 
 
 def _between(store: ObjectStore, folder: str, low: datetime, high: datetime) -> Iterator[ObjectInfo]:

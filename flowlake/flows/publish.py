@@ -27,9 +27,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flowlake.lake import places
-from flowlake.lake.catalog import Catalog, CatalogConflict, Partition
+from flowlake.lake.catalog import Catalog, CatalogConflict, NoSuchTable, Partition
 from flowlake.lake.contracts import contract, tables
-from flowlake.lake.hours import Hour
+from flowlake.lake.hours import BadHour, Hour
 from flowlake.lake.store import Conflict, NoSuchObject, ObjectStore
 
 PUBLISHED = ("address_book", "rejects", "coverage", "conversations")
@@ -44,6 +44,7 @@ _REMEMBER_SUPERSEDED = timedelta(days=30)
 _LOOK_BACK = timedelta(days=7)
 _OF_A_RUN = re.compile(r"^hour=(?P<hour>\d\d)/run=(?P<run>[^/]+)/")
 _RUN_ID = re.compile(r"^\d{8}T\d{12}-[0-9a-f]{8}$")
+_BESIDE_A_MANIFEST = re.compile(r"^runs/(?P<run>\d{8}T\d{12}-[0-9a-f]{8})/.")
 _RUN_ID_TIME = "%Y%m%dT%H%M%S%f"
 
 
@@ -196,8 +197,7 @@ def publish(store: ObjectStore, catalog: Catalog, run: Run, now: datetime, *, fo
     where the run's folders don't hold what it says that it wrote.
     """
     _check(store, run)
-    for table in tables():  # those that are only appended to as well: readers look for them in the catalog
-        catalog.ensure_table(contract(table))
+    _ensure_tables(catalog)
     before = current(store, run.hour)
     manifest_key, data = _record(store, Manifest(run, now, before.run_id if before else None))
     try:
@@ -224,6 +224,9 @@ def repair(store: ObjectStore, catalog: Catalog, hour: Hour) -> Published | None
                 _point(catalog, table, manifest.run, _parameters(store, pointer, manifest.run, table), store)
         except CatalogConflict:
             continue
+        except NoSuchTable:
+            _ensure_tables(catalog)  # another catalog than the one it was published in, or a new one
+            continue
         partitions = {table: catalog.partition(table, (hour.dt, hour.hh)) for table in PUBLISHED}
         after = current(store, hour)
         if after is not None and after.run_id == pointer.run_id:
@@ -231,6 +234,23 @@ def repair(store: ObjectStore, catalog: Catalog, hour: Hour) -> Published | None
             if len(checked) == len(PUBLISHED):
                 return Published(after, manifest, checked)
     raise PublishError(f"hour {hour}: its partitions could not be brought to its pointer, others keep changing them")
+
+
+def _ensure_tables(catalog: Catalog) -> None:
+    for table in tables():  # those that are only appended to as well: readers look for them in the catalog
+        catalog.ensure_table(contract(table))
+
+
+def is_shown(store: ObjectStore, catalog: Catalog, hour: Hour) -> bool:
+    """Whether readers see the run that the hour's pointer names; true of an hour that was never published."""
+    pointer = current(store, hour)
+    if pointer is None:
+        return True
+    try:
+        partitions = {table: catalog.partition(table, (hour.dt, hour.hh)) for table in PUBLISHED}
+    except NoSuchTable:
+        return False
+    return all(p is not None and _points(p, pointer, table, store) for table, p in partitions.items())
 
 
 def _check(store: ObjectStore, run: Run) -> None:
@@ -394,20 +414,30 @@ def _runs_by_hour(store: ObjectStore, since: datetime) -> tuple[dict[Hour, set[s
     runs: dict[Hour, set[str]] = defaultdict(set)
     published = set()
     for info in store.list(places.HOURS):
-        dt, hh, *rest = info.key.removeprefix(places.HOURS).split("/")
-        if rest == ["current.json"]:
-            published.add(Hour.of_partition(dt, hh))
-        elif len(rest) > 2 and _RUN_ID.match(rest[1]):
-            runs[Hour.of_partition(dt, hh)].add(rest[1])
+        dt, _, rest = info.key.removeprefix(places.HOURS).partition("/")
+        hh, _, rest = rest.partition("/")
+        hour = _hour(dt, hh)
+        if hour and rest == "current.json":
+            published.add(hour)
+        elif hour and (found := _BESIDE_A_MANIFEST.match(rest)):
+            runs[hour].add(found["run"])
     for table in PUBLISHED:
         root = f"{places.TABLES}{table}/"
         for day in store.folders(root):
             dt = day.removeprefix(f"{root}dt=")[:-1]
             for info in store.list(day) if dt >= since.astimezone(UTC).strftime("%Y-%m-%d") else ():
                 found = _OF_A_RUN.match(info.key.removeprefix(day))
-                if found and _RUN_ID.match(found["run"]):
-                    runs[Hour.of_partition(dt, found["hour"])].add(found["run"])
+                hour = _hour(dt, found["hour"]) if found else None
+                if found and hour and _RUN_ID.match(found["run"]):
+                    runs[hour].add(found["run"])
     return runs, published
+
+
+def _hour(dt: str, hh: str) -> Hour | None:
+    try:
+        return Hour.of_partition(dt, hh)
+    except BadHour:
+        return None
 
 
 def _delete_run(store: ObjectStore, hour: Hour, run_id: str) -> None:

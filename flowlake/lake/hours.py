@@ -17,6 +17,8 @@ WINDOW_SECONDS_MAX = 3600
 WINDOW_SECONDS_DEFAULT = 300
 FIRST_YEAR, LAST_YEAR = 1970, 9998  # hours and days around an hour are moments too
 
+_ENDS = int(datetime(LAST_YEAR + 1, 1, 1, tzinfo=UTC).timestamp())
+
 _TEXT = re.compile(r"^(\d{4})-(\d{2})-(\d{2})[T ](\d{2})(:00(:00)?)?Z?$")
 
 
@@ -86,6 +88,8 @@ def hours_from(first: Hour, count: int) -> Iterator[Hour]:
     """first and the count - 1 hours after it."""
     if count < 1:
         raise BadHour(f"{count} hours: ask for at least one")
+    if (_ENDS - first.starts) // SECONDS < count:
+        raise BadHour(f"{count} hours from {first} on: the year must be in {FIRST_YEAR}..{LAST_YEAR}")
     return (first.plus(i) for i in range(count))
 
 

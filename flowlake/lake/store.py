@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import io
 import os
+import re
 import tempfile
 import time
 from abc import ABC, abstractmethod
@@ -29,6 +30,7 @@ _RACY_NS = 2_000_000_000
 _DELETE_AT_ONCE = 1000
 _REOPEN = 4
 _READ_AHEAD = 1 << 20
+_NEARLY_S3 = re.compile(r"s3[an]?:", re.IGNORECASE)
 _T = TypeVar("_T")
 _Keys = list[str]  # the stores' own list would hide it below
 
@@ -117,8 +119,9 @@ def open_store(place: str | os.PathLike[str], **client_args: Any) -> ObjectStore
     if text.startswith("s3://"):
         return S3Store(text, **client_args)
     scheme, colon, _ = text.partition("://")
-    if colon:
-        raise StoreError(f"'{text}': a lake lies at s3://bucket/prefix or in a folder, not at {scheme}://")
+    if colon or _NEARLY_S3.match(text):
+        there = f"{scheme}://" if colon else text
+        raise StoreError(f"'{text}': a lake lies at s3://bucket/prefix or in a folder, not at {there}")
     if not text:
         raise StoreError("the place is empty: write s3://bucket/prefix or a folder")
     return FolderStore(text)
@@ -341,6 +344,8 @@ class S3Store(ObjectStore):
             request["StartAfter"] = self._prefix + start_after
         for page in self._pages(request):
             for item in page.get("Contents", ()):
+                if item["Key"].endswith("/"):
+                    continue  # a console's mark that there is a folder: empty, and no object of anybody's
                 yield self._info(item["Key"][len(self._prefix) :], item["Size"], item)
 
     def folders(self, prefix: str = "") -> _Keys:

@@ -167,7 +167,7 @@ def store(tmp_path: Path) -> ObjectStore:
 def test_a_good_run_passes_and_says_what_was_read_back(spark: Any, store: ObjectStore) -> None:
     rows = {"conversations": 80, "coverage": 2, "rejects": 0, "address_book": 1}
     legs = {"direct": 50 * 120, "hop": 30 * 120}
-    audited = audit_run(spark, store, HOUR, RUN, rows, 300, legs)
+    audited = audit_run(spark, store, HOUR, RUN, files_written(store, HOUR, RUN), rows, 300, legs)
     assert audited.rows == rows
     assert audited.bytes_by_leg == legs
     assert audited.expectations == {table: len(suite(table).expectations) for table in PUBLISHED}
@@ -187,7 +187,7 @@ def test_a_failure_says_which_expectations_of_how_many_rows_with_examples(
     write(store, "coverage", rows_of("coverage", [GOOD["coverage"]] * 2))
     write(store, "rejects", rows_of("rejects", [GOOD["rejects"] | {"reason": "boredom"}]))
     with pytest.raises(AuditFailed) as caught:
-        audit_run(spark, store, HOUR, RUN)
+        audit_run(spark, store, HOUR, RUN, files_written(store, HOUR, RUN))
     told = {(f.table, f.expectation, f.column): f for f in caught.value.findings}
     assert {key: f.unexpected_rows for key, f in told.items()} == {
         ("rejects", IN_SET, "reason"): 1,

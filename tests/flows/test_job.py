@@ -20,7 +20,7 @@ from flowlake.flows.audit import AuditFailed
 from flowlake.flows.due import due
 from flowlake.flows.job import Options, enrich_hour
 from flowlake.flows.objects import raw_objects
-from flowlake.flows.publish import current, read_manifest
+from flowlake.flows.publish import Superseded, current, read_manifest, repair
 from flowlake.lake import places
 from flowlake.lake.catalog import open_catalog
 from flowlake.lake.hours import Hour, as_text, utc
@@ -154,17 +154,45 @@ def test_an_hour_is_published_and_made_once(spark: Any, lake: Path) -> None:
 
 def test_a_late_object_makes_a_final_hour_again(spark: Any, lake: Path) -> None:
     store, first, _ = run(spark, lake)
-    assert list(due(store, store, places.RAW, HOUR.moment + timedelta(hours=3), 2)) == []
+    catalog = open_catalog(str(lake))
+    assert list(due(store, catalog, store, places.RAW, HOUR.moment + timedelta(hours=3), 2)) == []
     put(lake, "20260101T0015Z", line("eni-a", "10.0.0.1", "8.8.8.8", "40001 443", 1000, 20))
     late = next(o for o in raw_objects(store, places.RAW, HOUR) if "T0015Z" in o.key)
     ages = HOUR.plus(1).moment.timestamp() + 3600
     os.utime(Path(store.root) / late.key, (ages, ages))
-    assert [d.why for d in due(store, store, places.RAW, HOUR.moment + timedelta(hours=3), 2)] == [
+    assert [d.why for d in due(store, catalog, store, places.RAW, HOUR.moment + timedelta(hours=3), 2)] == [
         "final, but 1 objects came late"
     ]
     _, second, _ = run(spark, lake, NOW + timedelta(hours=1))
     assert second.published.pointer.run_id != first.published.pointer.run_id
     assert sum(r["uploaded"] for r in published(store)) == 100 + 7 + 5 + 1000
+
+
+def test_an_hour_whose_publisher_died_behind_the_pointer_is_due_until_readers_see_it(spark: Any, lake: Path) -> None:
+    """Also in a catalog that has none of the tables yet."""
+    store, first, _ = run(spark, lake)
+    anew = open_catalog(str(lake), "other")
+    assert [d.why for d in due(store, anew, store, places.RAW, HOUR.moment + timedelta(hours=3), 2)] == [
+        "published, but its partitions are not at its run"
+    ]
+    repair(store, anew, HOUR)
+    assert list(due(store, anew, store, places.RAW, HOUR.moment + timedelta(hours=3), 2)) == []
+    assert anew.partition("conversations", (HOUR.dt, HOUR.hh)).parameters["flowlake.run_id"] == (
+        first.published.pointer.run_id
+    )
+
+
+def test_an_hour_whose_objects_are_gone_stays_as_it_is(spark: Any, lake: Path) -> None:
+    """Said before any work is done: Spark is not asked for."""
+    store, first, _ = run(spark, lake)
+    (gone, *_) = raw_objects(store, places.RAW, HOUR)
+    store.delete([gone.key])
+    _, unchanged, _ = run(None, lake, NOW + timedelta(hours=1))
+    assert unchanged.unchanged
+    put(lake, "20260101T0020Z", line("eni-a", "10.0.0.1", "8.8.8.8", "40001 443", 1, 16))
+    with pytest.raises(Superseded, match=f"1 objects .* are gone, such as {gone.key}; .*--force"):
+        run(None, lake, NOW + timedelta(hours=1))
+    assert current(store, HOUR).run_id == first.published.pointer.run_id
 
 
 def test_a_failed_audit_leaves_the_last_good_run(spark: Any, lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,8 +201,8 @@ def test_a_failed_audit_leaves_the_last_good_run(spark: Any, lake: Path, monkeyp
     expected = job.audit_run
 
     def miscounted(*arguments: Any, **named: Any) -> Any:
-        rows = dict(arguments[4]) | {"conversations": 99}
-        return expected(*arguments[:4], rows, *arguments[5:], **named)
+        rows = dict(arguments[5]) | {"conversations": 99}
+        return expected(*arguments[:5], rows, *arguments[6:], **named)
 
     monkeypatch.setattr(job, "audit_run", miscounted)
     with pytest.raises(AuditFailed, match="99"):

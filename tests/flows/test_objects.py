@@ -46,6 +46,11 @@ def test_every_layout_is_listed(lake: ObjectStore, folder: str) -> None:
     assert listed(lake, [key]) == [key]
 
 
+def test_flow_logs_with_and_without_a_folder_of_the_bucket_are_listed_together(lake: ObjectStore) -> None:
+    keys = [f"raw/{folder}{PLAIN}{name('20260101T1005Z', log)}" for folder, log in (("", "fl-0a"), ("team/", "fl-0b"))]
+    assert listed(lake, keys) == keys
+
+
 def test_from_just_before_the_hour_to_some_time_after_it(lake: ObjectStore) -> None:
     """15 minutes before its first second and 30 after its last are looked at; two flow logs, the earlier of each
     jumped over."""

@@ -205,6 +205,13 @@ def test_a_lake_may_be_a_whole_bucket(bucket: str) -> None:
     assert keys(open_store(f"s3://{bucket}/a")) == ["b"]
 
 
+def test_a_consoles_mark_of_a_folder_is_no_object(bucket: str) -> None:
+    store = S3Store(f"s3://{bucket}")
+    for key, content in (("raw/", b""), ("raw/day/", b""), ("raw/day/a.log", b"x")):
+        store.client.put_object(Bucket=bucket, Key=key, Body=content)
+    assert keys(store) == ["raw/day/a.log"]
+
+
 def test_a_missing_bucket_is_said(aws: str) -> None:
     for use in (lambda s: list(s.list()), lambda s: s.put("k", b""), lambda s: s.get("k")):
         with pytest.raises(StoreError, match="there is no bucket nowhere"):
