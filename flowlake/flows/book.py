@@ -110,7 +110,9 @@ class Topology:
 
 @dataclass(frozen=True)
 class ResourceState:
-    """One resource (an instance, load balancer, database, function, …) with one tag set over [valid_from, valid_to)."""
+    """One resource (an instance, load balancer, database, function, …) with one tag set over [valid_from, valid_to);
+    null where it is not known.
+    """
 
     resource_id: str
     kind: str | None
@@ -121,7 +123,7 @@ class ResourceState:
     last_seen: int
     from_source: str
     to_source: str | None
-    tags: Mapping[str, str]
+    tags: Mapping[str, str] | None
 
 
 @dataclass
@@ -239,7 +241,7 @@ def _tag_segments(line: Timeline | None, begins: int, ends: int) -> list[Segment
             continue
         if start > at:
             segments.append((at, start, None))
-        segments.append((start, end, state.attributes.get("tags", {})))
+        segments.append((start, end, state.attributes.get("tags")))
         at = end
     if at < ends:
         segments.append((at, ends, None))
@@ -274,7 +276,7 @@ def _resources(timelines: Timelines, begins: int) -> Iterator[ResourceState]:
                     state.last_seen,
                     state.from_source,
                     state.to_source,
-                    said.get("tags", {}),
+                    said.get("tags"),
                 )
 
 

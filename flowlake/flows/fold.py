@@ -221,8 +221,10 @@ def gather(rows: Iterable[Row], until: int = OPEN) -> Gathered:
             gathered.sweeps.setdefault((kind, row["account_id"], row.get("region")), []).append(sweep)
             continue
         said = {name: value for name, value in row.items() if name not in _ENVELOPE}
-        if kind == "interface" and said.get("addresses"):
-            said["primary"] = said["addresses"][0]
+        if kind == "interface" and said.get("addresses") and ":" not in said["addresses"][0]:
+            said["primary"] = said["addresses"][0]  # an IPv6 address can be taken away, even the only one
+        if kind == "tags" and state == PRESENT:
+            said.setdefault("tags", {})
         entity_id = tag_key(row["entity_id"]) if kind == "tags" else row["entity_id"]
         seen = gathered.sights.setdefault(kind, {}).setdefault(entity_id, [])
         if seen and seen[-1].said == said:
@@ -307,11 +309,17 @@ def _add_tag_sights(sights: Sights) -> None:
                 of_tags.setdefault(key, []).extend(twins)
 
 
+_CREATION = "RunInstances"
+"""The call that tells in part of what it makes, and all tags that it makes it with."""
+
 _WITH_TAGS = ("account_id", "region", "tags", "tags_removed")
 
 
 def _of_its_tags(sight: Sight) -> Sight:
-    return sight._replace(said={name: sight.said[name] for name in _WITH_TAGS if name in sight.said})
+    said = {name: sight.said[name] for name in _WITH_TAGS if name in sight.said}
+    if "tags" in said and (_is_answer(sight) or sight.source_name == _CREATION):
+        return sight._replace(order=_ORDER[PRESENT], state=PRESENT, said=said)  # all tags, though not all else
+    return sight._replace(said=said)
 
 
 def _add_released(sights: Sights) -> None:
@@ -417,7 +425,7 @@ def _timeline(kind: str, entity_id: str, seen: list[Sight], sweeps: Sequence[Swe
                 known, whole = {**lifelong, **tags, **said}, None
                 line.begin(at, "attachment", known)
             continue
-        before, known = known, _merged(known, said, lifelong, state)
+        before, known = known, _merged(known, said, lifelong, state, kind)
         whole = said if state == PRESENT else None
         if line.states and before == known and line.states[-1].valid_to == OPEN:
             line.states[-1].last_seen = at
@@ -450,16 +458,20 @@ def _lifelong(seen: list[Sight]) -> Row:
     return found
 
 
-def _merged(known: Row, said: Row, lifelong: Row, state: str) -> Row:
-    """What is known after this row: a present row replaces, a partial one adds, changes and takes away."""
+def _merged(known: Row, said: Row, lifelong: Row, state: str, kind: str) -> Row:
+    """What is known after this row: a present row replaces, a partial one adds, changes and takes away.
+
+    Of tags alone it tells what was set and taken away: of a set that nobody told, that leaves the rest unknown.
+    """
     if state != PARTIAL:
         return said if lifelong.keys() <= said.keys() else {**lifelong, **said}
     merged = {**lifelong, **known, **said}
     if "tags" in said or said.get("tags_removed"):
-        tags = {**known.get("tags", {}), **said.get("tags", {})}
-        for key in said.get("tags_removed", ()):
-            tags.pop(key, None)
-        merged["tags"] = tags
+        merged.pop("tags", None)
+        if "tags" in known or kind != "tags":
+            merged["tags"] = {**known.get("tags", {}), **said.get("tags", {})}
+            for key in said.get("tags_removed", ()):
+                merged["tags"].pop(key, None)
     added, removed = said.get("addresses_added", ()), set(said.get("addresses_removed", ()))
     if added or removed:
         for name, slash in (("addresses", False), ("prefixes", True)):
@@ -489,14 +501,14 @@ def _is_up(sight: Sight) -> bool:
 
 
 def _list(line: Timeline, sight: Sight) -> None:
-    """Notes which addresses the sight tells of. An interface with its one address for ever needs no list."""
+    """Notes which addresses the sight tells of. An interface with its one IPv4 address for ever needs no list."""
     said, source = sight.said, "event" if sight.source == EVENT else "sweep"
     if "public_addresses" in said or (line.public and sight.state == PRESENT):
         how = ALL if sight.state == PRESENT else SOME
         line.public.append(Listing(sight.at, how, tuple(said.get("public_addresses", ())), source))
     if sight.state == PRESENT:
         addresses = (*said.get("addresses", ()), *said.get("prefixes", ()))
-        if len(addresses) > 1 or line.listings:
+        if line.listings or not _at_most_a_primary(addresses):
             line.listings.append(Listing(sight.at, ALL, addresses, source))
     elif sight.state == PARTIAL:
         for how, name in (
@@ -505,8 +517,12 @@ def _list(line: Timeline, sight: Sight) -> None:
             (ADDED, "addresses_added"),
             (REMOVED, "addresses_removed"),
         ):
-            if said.get(name) and (how != SOME or len(said[name]) > 1 or name == "prefixes"):
+            if said.get(name) and (how != SOME or not _at_most_a_primary(said[name])):
                 line.listings.append(Listing(sight.at, how, tuple(said[name]), source))
+
+
+def _at_most_a_primary(addresses: Sequence[str]) -> bool:
+    return not addresses or (len(addresses) == 1 and ":" not in addresses[0] and "/" not in addresses[0])
 
 
 def _absences(line: Timeline, born: int, seen: list[Sight], sweeps: Sequence[Sweep], missed: list[int]) -> None:

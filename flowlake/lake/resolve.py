@@ -57,7 +57,9 @@ class Resolved:
 
 @dataclass(frozen=True)
 class _Entity:
-    """The part of an entity's row that resolving needs."""
+    """The part of an entity's row that resolving needs. only_at: where these are known, all private addresses that it
+    has, so that an interface with none of them is another's.
+    """
 
     kind: str
     arn: str
@@ -66,6 +68,7 @@ class _Entity:
     account_id: str
     groups: frozenset[str]
     addresses: frozenset[str]
+    only_at: frozenset[str]
     ports: tuple[int, ...]
     zone: str | None
     member_of: tuple[str, ...]
@@ -158,7 +161,10 @@ _INDEXED = {
 def _entity(row: Row) -> _Entity:
     detail = _detail(row) if row["kind"] == "db_instance" else {}
     # A database in several zones has interfaces in several: its zone limits it only where it is known to have one.
-    zone = row.get("availability_zone") if detail.get("multi_az") is False else None
+    in_one_zone = detail.get("multi_az") is False
+    zone = row.get("availability_zone") if in_one_zone else None
+    # A standby, a cluster's members and a proxy's other interfaces have addresses that no endpoint shows.
+    shows_all = in_one_zone or row["kind"] == "warehouse"
     return _Entity(
         kind=row["kind"],
         arn=row.get("arn") or row["entity_id"],
@@ -167,6 +173,7 @@ def _entity(row: Row) -> _Entity:
         account_id=row["account_id"],
         groups=frozenset(row.get("security_group_ids") or ()),
         addresses=frozenset([*(row.get("addresses") or ()), *(row.get("public_addresses") or ())]),
+        only_at=frozenset(row.get("addresses") or ()) if shows_all else frozenset(),
         ports=tuple(row.get("ports") or ()),
         zone=zone,
         member_of=tuple(row.get("member_of") or ()) if row["kind"] == "db_instance" else (),
@@ -257,8 +264,9 @@ def _functions(kind: InterfaceKind, interface: Row, entities: Entities) -> Resol
 
 
 def _fitting(interface: Row, where: Mapping[str, list[_Entity]], entities: Entities) -> list[_Entity]:
-    """The databases that this interface may belong to: of its account, in its subnet, with its groups, in its zone;
-    of these the one whose endpoint has its address, where that is known."""
+    """The databases that this interface may belong to: of its account, in its subnet, with its groups, in its zone,
+    and not known to be at other addresses alone; of these the one whose endpoint has its address, where that is known.
+    """
     subnet, zone = interface.get("subnet_id") or "", interface.get("availability_zone")
     account, groups = interface.get("account_id") or "", tuple(sorted(interface.get("security_group_ids") or ()))
     key = (id(where), account, subnet, zone, groups)
@@ -275,11 +283,12 @@ def _fitting(interface: Row, where: Mapping[str, list[_Entity]], entities: Entit
         ]
         entities._near[key] = near
     held = {*(interface.get("addresses") or ()), *(interface.get("public_addresses") or ())}
-    by_address = [entity for entity in near if not held.isdisjoint(entity.addresses)]
-    if not by_address or len(near) == 1:
+    left = [entity for entity in near if not entity.only_at or not held.isdisjoint(entity.only_at)]
+    found = [entity for entity in left if not held.isdisjoint(entity.addresses)] or left
+    if len(found) == len(near):
         return near
-    picked = (key, tuple(entity.arn for entity in by_address))
-    return entities._near.setdefault(picked, by_address)
+    picked = (key, tuple(entity.arn for entity in found))
+    return entities._near.setdefault(picked, found)
 
 
 def _remembered(

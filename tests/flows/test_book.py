@@ -125,6 +125,23 @@ def test_another_sight_of_a_secondary_address_cuts_the_claim_between_two_sights(
     ]
 
 
+def test_the_only_address_of_an_interface_without_ipv4_can_be_taken_away_too() -> None:
+    a, other = eni("eni-a", "2001:db8::10"), eni("eni-b", "10.0.0.2")
+    taken = event("10:05", {"kind": "interface", "entity_id": "eni-a"}, "partial", addresses_removed=["2001:db8::10"])
+    given = event("10:07", NODE, "partial", addresses_added=["2001:db8::10"])
+    moved = [*sweep("11:10", eni("eni-a", "2001:db8::20"), eni("eni-b", "10.0.0.2", "2001:db8::10"))]
+    told = held("2001:db8::10", [*sweep("09:30", a, other), taken, given, *moved])
+    assert told == [
+        ("2001:db8::10", "eni-a", "09:30", "10:05", True, False),
+        ("2001:db8::10", "eni-b", "10:07", "11:10", False, True),
+    ]
+    # Were both events lost, nothing is known between the two sweeps.
+    assert held("2001:db8::10", [*sweep("09:30", a, other), *moved]) == [
+        ("2001:db8::10", "eni-a", "09:30", "09:30", False, False),
+        ("2001:db8::10", "eni-b", "11:10", "11:10", False, True),
+    ]
+
+
 def held(address: str, rows: list[Row]) -> list[tuple]:
     return [claim for claim in claims(rows) if claim[0] == address]
 
@@ -465,6 +482,17 @@ def test_tags_of_resources_are_a_part_of_the_book() -> None:
     assert [(r.resource_id, r.kind, _clock(r.valid_from), _clock(r.valid_to), r.tags) for r in book.resources] == [
         ("i-1", "instance", "08:30", "10:10", {"n": "08:30"}),
         ("i-1", "instance", "10:10", "open", {"n": "last"}),
+    ]
+
+
+def test_tags_that_were_set_are_not_taken_for_all_there_are() -> None:
+    """Nobody told the instance's tags before a key of them was set."""
+    tagged = event("10:10", {"kind": "tags", "entity_id": "i-1"}, "partial", "CreateTags", tags={"patched": "yes"})
+    swept = sweep("11:00", {**INSTANCE, "tags": {"owner": "data", "patched": "yes"}})
+    book = build([*sweep("09:00", INSTANCE), tagged, *swept], HOUR.starts)
+    assert [(_clock(r.valid_from), r.tags) for r in book.resources] == [
+        ("10:10", None),
+        ("11:00", {"owner": "data", "patched": "yes"}),
     ]
 
 

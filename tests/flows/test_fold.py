@@ -132,6 +132,23 @@ def test_a_tag_that_is_set_or_taken_leaves_the_others() -> None:
         ]
 
 
+def test_a_tag_that_is_set_leaves_the_others_unknown_where_nobody_told_them() -> None:
+    """Until an answer tells them all; what a creation sets is all there is."""
+    node = {"kind": "tags", "entity_id": "i-1"}
+    rows = [
+        event("10:00", node, "partial", tags={"team": "web"}),
+        event("10:10", node, "partial", tags_removed=["team"]),
+        event("10:20", node, tags={"owner": "data"}),
+        event("10:30", node, "partial", tags={"team": "web"}),
+    ]
+    told = [s.attributes.get("tags") for s in fold(rows)["tags"]["i-1"].states]
+    assert told[0] is None
+    assert told[-2:] == [{"owner": "data"}, {"owner": "data", "team": "web"}]
+    made = event("09:00", {"kind": "instance", "entity_id": "i-1"}, "partial", "RunInstances", tags={"owner": "data"})
+    (first, *_) = fold([made, *rows])["tags"]["i-1"].states
+    assert first.attributes["tags"] == {"owner": "data"}
+
+
 def test_what_was_added_is_there_once_and_what_changed_is_no_attribute() -> None:
     node = {"kind": "interface", "entity_id": "eni-b"}
     rows = [event("10:00", {**B, "addresses": ["10.0.0.2", "10.0.0.20"]})]

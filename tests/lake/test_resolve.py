@@ -80,6 +80,17 @@ def test_the_endpoints_address_picks_among_those_that_fit() -> None:
     assert (found.arns, found.shared) == ((f"{RDS}:db:orders",), False)
 
 
+def test_a_database_whose_one_address_is_known_has_no_interface_at_another() -> None:
+    """The interface is of a database that nobody told of yet, or of the one whose address is not known."""
+    single = {"detail": {"multi_az": False}}
+    elsewhere = database("orders", addresses=["10.0.0.6"], **single)
+    assert resolve(interface("RDSNetworkInterface"), Entities.of([elsewhere])) == Resolved("rds")
+    found = resolve(interface("RDSNetworkInterface"), Entities.of([elsewhere, database("billing", **single)]))
+    assert (found.arns, found.shared) == ((f"{RDS}:db:billing",), False)
+    standby = database("orders", addresses=["10.0.0.6"], detail={"multi_az": True})
+    assert resolve(interface("RDSNetworkInterface"), Entities.of([standby])).name == "orders"
+
+
 def test_an_address_alone_proves_nothing_it_may_be_an_old_one() -> None:
     entities = Entities.of([database("orders", addresses=["10.0.0.5"], security_group_ids=["sg-other"])])
     assert resolve(interface("RDSNetworkInterface"), entities) == Resolved("rds")
@@ -242,6 +253,8 @@ def test_redshift_is_found_by_a_nodes_address() -> None:
 
     entities = Entities.of([warehouse("a", "10.0.0.5"), warehouse("b", "10.0.0.6")])
     assert resolve(interface("RedshiftNetworkInterface"), entities).name == "a"
+    alone = Entities.of([warehouse("b", "10.0.0.6")])
+    assert resolve(interface("RedshiftNetworkInterface"), alone) == Resolved("redshift")
 
 
 def test_without_entities_the_interface_says_what_it_can() -> None:
