@@ -519,9 +519,30 @@ def test_what_a_call_deletes_at_once_is_absent(event, gone):
     assert wanted(event) == []
 
 
-def test_a_version_of_a_function_is_not_the_function():
-    event = call("DeleteFunction20150331", {"functionName": "resize", "qualifier": "7"}, None, "lambda")
-    assert reason(event, Ignored) == "not_needed"
+FUNCTION = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:orders"
+"""Lambda takes its name, it whole, or its end from the account on."""
+
+
+@pytest.mark.parametrize("version", ["3", "blue", "$LATEST"])
+@pytest.mark.parametrize("given", ["orders", f"{ACCOUNT}:function:orders", FUNCTION])
+def test_a_version_of_a_function_is_not_the_function(given, version):
+    behind = call("DeleteFunction20150331", {"functionName": f"{given}:{version}"}, None, "lambda")
+    beside = call("DeleteFunction20150331", {"functionName": given, "qualifier": version}, None, "lambda")
+    assert [reason(event, Ignored) for event in (behind, beside)] == ["not_needed"] * 2
+    whole = call("DeleteFunction20150331", {"functionName": given}, None, "lambda")
+    assert [(row["entity_id"], row["arn"], row["state"]) for row in said(whole)] == [(FUNCTION, FUNCTION, "absent")]
+
+
+@pytest.mark.parametrize("given", ["999988887777:function:orders", FUNCTION.replace(ACCOUNT, "999988887777")])
+def test_a_function_of_another_account_is_not_believed(given):
+    assert reason(call("DeleteFunction20150331", {"functionName": given}, None, "lambda")) == "foreign_account"
+
+
+@pytest.mark.parametrize("answer", [{"functionArn": f"{FUNCTION}:4", "version": "4"}, {"functionArn": FUNCTION}, None])
+@pytest.mark.parametrize("given", ["orders", f"{ACCOUNT}:function:orders", FUNCTION])
+def test_a_function_that_was_changed_is_asked_for_and_no_version_of_it(given, answer):
+    event = call("UpdateFunctionCode20150331v2", {"functionName": given, "publish": True}, answer, "lambda")
+    assert wanted(event) == [("function", FUNCTION)]
 
 
 def test_a_load_balancer_of_another_account_is_not_believed():
