@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
+from urllib.parse import unquote
 
 from flowlake.inventory import cloudtrail
 from flowlake.inventory.calls import (
@@ -308,16 +310,44 @@ def _function_gone(call: Call) -> list[str]:
     return [arn]
 
 
-def _tagged_arns(call: Call) -> list[str]:
-    """ARNs of what a tag call of another service names."""
-    found = [value for value in cloudtrail.texts(call.request) if value.startswith("arn:")]
-    for value in found:
-        owned_arn(call.account_id, value)
-    found += [
-        make_arn("elasticfilesystem", call.region, call.account_id, f"file-system/{value}")
-        for value in of_kind("file_system", cloudtrail.texts(call.request))
-    ]
-    return found
+_NAMES_WHAT_IS_TAGGED = {
+    "resourceArns",  # elbv2
+    "loadBalancerNames",  # elb
+    "resourceName",  # rds, elasticache, redshift
+    "resourceArn",  # ecs, eks, kafka
+    "resource",  # lambda
+    "aRN",  # es
+    "resourceId",  # efs
+    "fileSystemId",  # efs, its older calls
+}
+"""The keys under which tag calls of other services name what they tag. Beside them are tags, whose keys and values are
+anybody's text and may be ARNs themselves."""
+
+
+def _tags_of_named(call: Call) -> list[Want]:
+    """The tags of what a tag call of another service names, asked for where its ARN says that it is."""
+    wants = []
+    for key, tree in call.request.items():
+        key = key[:1].lower() + key[1:]
+        for value in cloudtrail.texts(listed(tree)) if key in _NAMES_WHAT_IS_TAGGED else ():
+            arn = _tagged_arn(call, key, value)
+            wants.append(replace(call.want("tags", arn), region=owned_arn(call.account_id, arn).region or call.region))
+    return wants
+
+
+def _tagged_arn(call: Call, key: str, value: str) -> str:
+    """The ARN of what a tag call names so. What stands in a URL's path CloudTrail may have as it stood there."""
+    if value.lower().startswith("arn%3a"):
+        return unquote(value)
+    if value.startswith("arn:"):
+        return value
+    if key == "loadBalancerNames":
+        return make_arn("elasticloadbalancing", call.region, call.account_id, f"loadbalancer/{value}")
+    if value.startswith("fsap-"):
+        return make_arn("elasticfilesystem", call.region, call.account_id, f"access-point/{value}")
+    if is_id("file_system", value):
+        return make_arn("elasticfilesystem", call.region, call.account_id, f"file-system/{value}")
+    raise Rejected("names_nothing", f"{call.name} of {value:.140}")
 
 
 # ---- the rules ---------------------------------------------------------------------------------------------------
@@ -634,7 +664,7 @@ TABLE: tuple[tuple[str, str, Rule], ...] = (
         Rule(fetch=(arns("kafka_cluster", r"^arn:[^:]+:kafka:[^:]*:[^:]*:cluster/"),)),
     ),
     *(
-        (service, calls, Rule(fetch=(("tags", _tagged_arns),)))
+        (service, calls, Rule(fetch_else=_tags_of_named))
         for service, calls in (
             ("elasticloadbalancing", "AddTags RemoveTags"),
             ("rds", "AddTagsToResource RemoveTagsFromResource"),

@@ -545,6 +545,54 @@ def test_a_function_that_was_changed_is_asked_for_and_no_version_of_it(given, an
     assert wanted(event) == [("function", FUNCTION)]
 
 
+DB = f"arn:aws:rds:{REGION}:{ACCOUNT}:db:orders"
+KAFKA = f"arn:aws:kafka:{REGION}:{ACCOUNT}:cluster/bus/6411a16c-75d7-48b0-afdb-8ed466fe2072-2"
+EFS = f"arn:aws:elasticfilesystem:{REGION}:{ACCOUNT}:"
+
+
+@pytest.mark.parametrize(
+    "text", ["arn:aws:iam::999988887777:role/ci", "arn:see-wiki", DB.replace(REGION, "us-east-1"), "fs-0bbbbbbbb"]
+)
+@pytest.mark.parametrize(
+    ("service", "name", "request_parameters", "arn"),
+    [
+        ("elasticloadbalancing", "AddTags", {"resourceArns": [LB]}, LB),
+        ("elasticloadbalancing", "AddTags", {"loadBalancerNames": ["old"]},
+         f"arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}:loadbalancer/old"),
+        ("rds", "AddTagsToResource", {"resourceName": DB}, DB),
+        ("lambda", "TagResource20170331v2", {"resource": FUNCTION}, FUNCTION),
+        ("es", "AddTags", {"aRN": f"arn:aws:es:{REGION}:{ACCOUNT}:domain/logs"},
+         f"arn:aws:es:{REGION}:{ACCOUNT}:domain/logs"),
+        ("kafka", "TagResource", {"resourceArn": KAFKA.replace(":", "%3A").replace("/", "%2F")}, KAFKA),
+        ("elasticfilesystem", "TagResource", {"resourceId": "fs-0aaaaaaaa"}, f"{EFS}file-system/fs-0aaaaaaaa"),
+        ("elasticfilesystem", "TagResource", {"resourceId": "fsap-0aaaaaaaa"}, f"{EFS}access-point/fsap-0aaaaaaaa"),
+        ("elasticfilesystem", "CreateTags", {"fileSystemId": "fs-0aaaaaaaa"}, f"{EFS}file-system/fs-0aaaaaaaa"),
+    ],
+)  # fmt: skip
+def test_a_tag_call_names_what_it_tags_and_its_tags_may_be_any_text(service, name, request_parameters, arn, text):
+    listed, mapped = [{"key": text, "value": text}], {text: text}
+    for tags in ({"tags": listed}, {"tags": mapped}, {"tagList": listed}, {"tagKeys": [text]}):
+        assert wanted(call(name, {**request_parameters, **tags}, None, service)) == [("tags", arn)]
+
+
+def test_tags_are_asked_for_where_their_resource_is():
+    """A global cluster is in no region: where the call was made it is known."""
+    elsewhere, nowhere = DB.replace(REGION, "us-east-1"), f"arn:aws:rds::{ACCOUNT}:global-cluster:orders"
+    events = [call("AddTagsToResource", {"resourceName": arn, "tags": []}, None, "rds") for arn in (elsewhere, nowhere)]
+    assert [reading(event).wants for event in events] == [
+        (Want(ACCOUNT, "us-east-1", "tags", elsewhere),),
+        (Want(ACCOUNT, REGION, "tags", nowhere),),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("resource", "why"),
+    [(DB.replace(ACCOUNT, "999988887777"), "foreign_account"), ("arn:see-wiki", "bad_arn"), ("db-1", "names_nothing")],
+)
+def test_a_tag_call_that_names_what_can_not_be_is_rejected(resource, why):
+    assert reason(call("AddTagsToResource", {"resourceName": resource, "tags": []}, None, "rds")) == why
+
+
 def test_a_load_balancer_of_another_account_is_not_believed():
     foreign = LB.replace(ACCOUNT, "999988887777")
     assert reason(call("SetSubnets", {"loadBalancerArn": foreign}, None, "elasticloadbalancing")) == "foreign_account"
