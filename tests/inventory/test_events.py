@@ -637,6 +637,10 @@ def test_an_ecs_task_tells_its_interface_and_ends_when_it_stopped():
     assert (row["kind"], row["state"], row["name"], row["interface_ids"], row["addresses"]) == (
         "ecs_task", "present", "web", [ENI], ["10.0.0.5"],
     )  # fmt: skip
+    # As it stops its interface goes first: the task still tells which it was, and no address any more.
+    detail["lastStatus"], detail["attachments"][0]["status"] = "DEPROVISIONING", "DELETED"
+    row = said(event)[0]
+    assert (row["state"], row["interface_ids"], row["addresses"]) == ("present", [ENI], [])
     detail["lastStatus"] = "STOPPED"
     assert said(event)[0]["state"] == "absent"
 
