@@ -76,7 +76,7 @@ class Target:
 
 
 def run(options: argparse.Namespace) -> int:
-    kinds = _kinds(options.kinds)
+    kinds = _kinds(options)
     if options.print_policy:
         print(json.dumps(_policy(options, kinds), indent=2))
         return 0
@@ -96,19 +96,23 @@ def run(options: argparse.Namespace) -> int:
     return 1 if any(result.failures for result in results) else 0
 
 
-def _kinds(text: str | None) -> tuple[str, ...]:
-    if text is None:
+def _kinds(options: argparse.Namespace) -> tuple[str, ...]:
+    """The kinds to look at; the organisation's own are no account's and are refused where it is not asked."""
+    if options.kinds is None:
         return KINDS
-    asked = [kind.strip() for kind in text.split(",") if kind.strip()]
+    asked = [kind.strip() for kind in options.kinds.split(",") if kind.strip()]
     unknown = sorted({*asked} - {*KINDS, *ORGANISATION_KINDS})
     if unknown or not asked:
         raise CommandFailed(f"no kind is called {', '.join(unknown) or 'nothing'}; there are {', '.join(KINDS)}", 2)
+    of_the_organisation = [kind for kind in ORGANISATION_KINDS if kind in asked]
+    if of_the_organisation and not options.accounts_from_organizations:
+        raise CommandFailed(f"--kinds {', '.join(of_the_organisation)} needs --accounts-from-organizations", 2)
     return tuple(dict.fromkeys(asked))
 
 
 def _policy(options: argparse.Namespace, kinds: tuple[str, ...]) -> dict[str, Any]:
     wanted = {*kinds}
-    if not options.region:
+    if not options.region and wanted - {*ORGANISATION_KINDS}:
         wanted.add("regions")
     if options.accounts_from_organizations:
         wanted.update(ORGANISATION_KINDS)
@@ -154,6 +158,8 @@ def _targets(options: argparse.Namespace, session: Any, kinds: tuple[str, ...]) 
     own = accounts.own_account_id(session)
     if options.accounts_from_organizations:
         yield Target(accounts.Member(own), GLOBAL, ORGANISATION_KINDS)
+        if not regional:
+            return
         try:
             organisation = accounts.organisation_of(session, own)
             members = list(

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
+from urllib.parse import unquote
 
 from flowlake.inventory import cloudtrail
 from flowlake.inventory.calls import (
@@ -34,7 +36,7 @@ from flowlake.inventory.calls import (
 from flowlake.inventory.cloudtrail import Tree, Unreadable, boto3_shape, listed
 from flowlake.inventory.rows import interfaces_of_instance, rows_of
 from flowlake.inventory.seen import Seen
-from flowlake.lake.arns import entity_id_of, make_arn
+from flowlake.lake.arns import make_arn
 from flowlake.lake.observations import ABSENT, PARTIAL, PRESENT, Row
 
 # ---- what calls say themselves -----------------------------------------------------------------------------------
@@ -279,30 +281,73 @@ def _load_balancers_gone(call: Call) -> list[str]:
     ]
 
 
+_FUNCTION = re.compile(
+    r"^(?:arn:[^:]+:lambda:)?(?:(?P<region>[a-z]{2,}(?:-[a-z]+)+-[0-9]+):)?(?:(?P<account>[0-9]{12}):)?(?:function:)?"
+    r"(?P<name>[A-Za-z0-9_.-]+)(?::(?P<qualifier>[^:]+))?\Z"
+)
+"""What Lambda takes for a function's name: its name, its ARN, or that ARN's end from the account on, each also with a
+version or alias behind it."""
+
+
+def _function_named(call: Call, given: str) -> tuple[str, bool]:
+    """The ARN of the function so named, and whether the name is of the whole function, not of a version of it."""
+    match = _FUNCTION.match(given)
+    if match is None:
+        raise Rejected("names_nothing", f"{call.name} of {given:.140}")
+    owned(call.account_id, match["account"], given)
+    arn = make_arn("lambda", match["region"] or call.region, call.account_id, f"function:{match['name']}")
+    return arn, match["qualifier"] is None
+
+
 def _function_gone(call: Call) -> list[str]:
     """A function deleted whole; the deletion of one of its versions leaves it."""
-    name = call.request.get("functionName")
-    if not isinstance(name, str) or not name:
+    given = call.request.get("functionName")
+    if not isinstance(given, str) or not given:
         raise Rejected("names_nothing", "DeleteFunction without functionName")
-    if call.request.get("qualifier"):
+    arn, whole = _function_named(call, given)
+    if call.request.get("qualifier") or not whole:
         raise Ignored("not_needed")
-    if name.startswith("arn:"):
-        owned_arn(call.account_id, name)
-        return [entity_id_of(name)]
-    name = name.rsplit("function:", 1)[-1]  # 123456789012:function:name
-    return [make_arn("lambda", call.region, call.account_id, f"function:{name}")]
+    return [arn]
 
 
-def _tagged_arns(call: Call) -> list[str]:
-    """ARNs of what a tag call of another service names."""
-    found = [value for value in cloudtrail.texts(call.request) if value.startswith("arn:")]
-    for value in found:
-        owned_arn(call.account_id, value)
-    found += [
-        make_arn("elasticfilesystem", call.region, call.account_id, f"file-system/{value}")
-        for value in of_kind("file_system", cloudtrail.texts(call.request))
-    ]
-    return found
+_NAMES_WHAT_IS_TAGGED = {
+    "resourceArns",  # elbv2
+    "loadBalancerNames",  # elb
+    "resourceName",  # rds, elasticache, redshift
+    "resourceArn",  # ecs, eks, kafka
+    "resource",  # lambda
+    "aRN",  # es
+    "resourceId",  # efs
+    "fileSystemId",  # efs, its older calls
+}
+"""The keys under which tag calls of other services name what they tag. Beside them are tags, whose keys and values are
+anybody's text and may be ARNs themselves."""
+
+
+def _tags_of_named(call: Call) -> list[Want]:
+    """The tags of what a tag call of another service names, asked for where its ARN says that it is."""
+    wants = []
+    for key, tree in call.request.items():
+        key = key[:1].lower() + key[1:]
+        for value in cloudtrail.texts(listed(tree)) if key in _NAMES_WHAT_IS_TAGGED else ():
+            arn = _tagged_arn(call, key, value)
+            wants.append(replace(call.want("tags", arn), region=owned_arn(call.account_id, arn).region or call.region))
+    return wants
+
+
+def _tagged_arn(call: Call, key: str, value: str) -> str:
+    """The ARN of what a tag call names so. What stands in a URL's path CloudTrail may have as it stood there."""
+    if value.lower().startswith("arn%3a"):
+        return unquote(value)
+    if value.startswith("arn:"):
+        return value
+    if key == "loadBalancerNames":
+        return make_arn("elasticloadbalancing", call.region, call.account_id, f"loadbalancer/{value}")
+    if value.startswith("fsap-"):
+        return make_arn("elasticfilesystem", call.region, call.account_id, f"access-point/{value}")
+    if is_id("file_system", value):
+        return make_arn("elasticfilesystem", call.region, call.account_id, f"file-system/{value}")
+    raise Rejected("names_nothing", f"{call.name} of {value:.140}")
 
 
 # ---- the rules ---------------------------------------------------------------------------------------------------
@@ -320,9 +365,11 @@ def _interfaces_of_regrouped(call: Call) -> list[Want]:
 
 
 def _functions(call: Call) -> list[str]:
-    """A function's ARN out of the response, else its name out of the request."""
+    """A function's ARN out of the response, else out of the request. The answer to a call that also publishes names the
+    version: the function is asked for."""
     name = call.request.get("functionName")
-    return list(under(call.response, "functionArn")) or ([name] if isinstance(name, str) else [])
+    named = list(under(call.response, "functionArn")) or ([name] if isinstance(name, str) else [])
+    return [_function_named(call, value)[0] for value in named]
 
 
 def _cluster_names(call: Call) -> list[str]:
@@ -617,7 +664,7 @@ TABLE: tuple[tuple[str, str, Rule], ...] = (
         Rule(fetch=(arns("kafka_cluster", r"^arn:[^:]+:kafka:[^:]*:[^:]*:cluster/"),)),
     ),
     *(
-        (service, calls, Rule(fetch=(("tags", _tagged_arns),)))
+        (service, calls, Rule(fetch_else=_tags_of_named))
         for service, calls in (
             ("elasticloadbalancing", "AddTags RemoveTags"),
             ("rds", "AddTagsToResource RemoveTagsFromResource"),

@@ -324,13 +324,11 @@ def ecs_service_rows(item: Item, seen: Seen) -> list[Row]:
 
 
 def ecs_task_rows(item: Item, seen: Seen) -> list[Row]:
-    """An ECS task; interface_ids are those of awsvpc tasks. name is its service, or its family where it has none."""
-    details = [
-        {entry.get("name"): entry.get("value") for entry in attachment.get("details") or []}
-        for attachment in item.get("attachments") or []
-        if attachment.get("type") == "ElasticNetworkInterface"
-        and attachment.get("status") not in ("DETACHED", "DELETED")
-    ]
+    """An ECS task. name is its service, or its family where it has none. interface_ids are those of awsvpc tasks, also
+    once they are detached, since what they carried until then was the task's; addresses are those it still holds."""
+    attachments = [a for a in item.get("attachments") or [] if a.get("type") == "ElasticNetworkInterface"]
+    details = [{entry.get("name"): entry.get("value") for entry in a.get("details") or []} for a in attachments]
+    held = [d for a, d in zip(attachments, details, strict=True) if a.get("status") not in ("DETACHED", "DELETED")]
     arn = item["taskArn"]
     return [
         seen.row(
@@ -343,7 +341,7 @@ def ecs_task_rows(item: Item, seen: Seen) -> list[Row]:
             subnet_id=next((d["subnetId"] for d in details if d.get("subnetId")), None),
             availability_zone=item.get("availabilityZone"),
             interface_ids=ids(details, "networkInterfaceId"),
-            addresses=unique(d.get(f) for d in details for f in ("privateIPv4Address", "ipv6Address")),
+            addresses=unique(d.get(f) for d in held for f in ("privateIPv4Address", "ipv6Address")),
             created_at=moment(item.get("createdAt")),
             member_of=unique([item.get("clusterArn"), item.get("containerInstanceArn")]),
             tags=seen.tags(item.get("tags")),

@@ -42,6 +42,7 @@ never tagged, and lists what lost its last tag with an empty set. It gives sight
 
 _MESSAGE_CHARACTERS = 300
 _RESTARTS = 2
+_STALLS = 2
 _STALE_TOKENS = ("Token", "InvalidParameter", "Validation", "BadRequest", "Marker")
 """Parts of the codes by which services refuse a token that is too old, or another process's."""
 _NAMED_PROBLEMS = 5
@@ -73,7 +74,8 @@ class Task:
     """A sweep to do or to go on with; goes through a queue as JSON.
 
     kinds: what is still to do, in order; the first may be under way: token is from where it goes on, kind_started_at
-    when it began, kind_items how many there were. keep_tags: tag keys to keep, None for all.
+    when it began, kind_items how many there were up to the token. restarts: how often it began again because its token
+    was refused; stalls: how many runs in a row came no token further. keep_tags: tag keys to keep, None for all.
     """
 
     account_id: str
@@ -87,6 +89,7 @@ class Task:
     kind_items: int = 0
     kind_problems: tuple[str, ...] = ()
     restarts: int = 0
+    stalls: int = 0
     finished: dict[str, Finished] = field(default_factory=dict)
     failures: tuple[Failure, ...] = ()
     not_offered: tuple[str, ...] = ()
@@ -217,6 +220,7 @@ class _Run:
         if self.task.kind_started_at is None:
             self.task = replace(self.task, kind_started_at=as_text(self.clock()))
         pages = describe(kind, self.aws, self.task.token)
+        reached = self.task  # as it stood where another run can last go on
         while True:
             try:
                 page = next(pages, None)
@@ -234,8 +238,10 @@ class _Run:
                 self._finish(kind)
                 return True
             self._take(kind, page)
+            if page.next is not None:
+                reached = replace(self.task, token=page.next)
             if self._out_of_time():
-                return self._pause(kind, page.next)
+                return self._pause(kind, reached)
 
     def _take(self, kind: str, page: Page) -> None:
         answered = self.clock()
@@ -303,6 +309,7 @@ class _Run:
             kind_items=0,
             kind_problems=(),
             restarts=0,
+            stalls=0,
             **changes,
         )
 
@@ -328,19 +335,36 @@ class _Run:
     def _fail(self, kind: str, error: Exception) -> None:
         self._next_kind(failures=(*self.task.failures, _failure(kind, error)))
 
-    def _pause(self, kind: str, token: str | None) -> bool:
-        """The time is up within a kind. It goes on from its token, else from its start, but not for ever."""
-        if token is not None:
-            self.task = replace(self.task, token=token)
-            return False
-        return self._restart(kind, Incomplete(f"it takes longer than one run ({_RESTARTS} were tried)"))
+    def _pause(self, kind: str, reached: Task) -> bool:
+        """The time is up within a kind. It goes on from where it last could, which may be where this run began, but not
+        for ever. What was seen behind that is seen again."""
+        stalls = 0 if reached.token != self.task.token else self.task.stalls + 1
+        if stalls > _STALLS:
+            self._fail(kind, Incomplete(f"it takes longer than one run ({_STALLS + 1} were tried)"))
+            return not self._out_of_time()
+        self.task = replace(
+            self.task,
+            token=reached.token,
+            kind_started_at=None if reached.token is None else self.task.kind_started_at,
+            kind_items=reached.kind_items,
+            kind_problems=reached.kind_problems,
+            stalls=stalls,
+        )
+        return False
 
     def _restart(self, kind: str, error: Exception) -> bool:
+        """The token is refused: from the start, but not for ever, however far each time comes."""
         if self.task.restarts >= _RESTARTS:
             self._fail(kind, error)
             return not self._out_of_time()
         self.task = replace(
-            self.task, token=None, kind_started_at=None, kind_items=0, kind_problems=(), restarts=self.task.restarts + 1
+            self.task,
+            token=None,
+            kind_started_at=None,
+            kind_items=0,
+            kind_problems=(),
+            restarts=self.task.restarts + 1,
+            stalls=0,
         )
         return not self._out_of_time()
 

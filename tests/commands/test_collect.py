@@ -219,6 +219,18 @@ def test_all_accounts_of_the_organisation(aws: str, tmp_path: Path, capsys: pyte
     assert (shop["name"], json.loads(shop["detail"])["organizational_units"]) == ("shop", ["prod"])
 
 
+def test_the_organisations_accounts_alone(aws: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No account is entered, and of none a sweep is left that says that it was."""
+    boto3.session.Session(region_name="us-east-1").client("organizations").create_organization(FeatureSet="ALL")
+    alone = ["--kinds", "account", "--accounts-from-organizations", "--role-arn", "arn:aws:iam::{account_id}:role/x"]
+    code, said = collect(tmp_path, capsys, *alone)
+    assert code == 0
+    assert [(s["account_id"], s["region"], s["complete"]) for s in said["sweeps"]] == [(ACCOUNT, "global", ["account"])]
+    assert main(["collect", "--print-policy", *alone]) == 0
+    actions = json.loads(capsys.readouterr().out)["Statement"][0]["Action"]
+    assert {action.split(":")[0] for action in actions} == {"organizations"}
+
+
 def ranges_file(folder: Path) -> Path:
     entry = {"ip_prefix": "3.0.0.0/8", "service": "EC2", "region": "GLOBAL", "network_border_group": "GLOBAL"}
     document = {"syncToken": "1", "createDate": "2026-01-01-00-00-00", "prefixes": [entry], "ipv6_prefixes": []}
@@ -306,6 +318,9 @@ def test_the_policy_is_printed_without_credentials(
         (["--lake", "x", "--role-arn", "me"], "no role's ARN"),
         (["--lake", "x", "--accounts-from-organizations"], "{account_id}"),
         (["--lake", "x", "--profile", "no-such-profile"], "no-such-profile"),
+        (["--lake", "x", "--kinds", "account"], "account needs --accounts-from-organizations"),
+        (["--lake", "x", "--kinds", "interface,account"], "account needs --accounts-from-organizations"),
+        (["--print-policy", "--kinds", "interface,account"], "account needs --accounts-from-organizations"),
     ],
 )
 def test_a_command_line_that_makes_no_sense(

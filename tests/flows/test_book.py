@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from flowlake.flows.book import Book, _Epochs, build, tag_key
+from flowlake.inventory.rows import Seen, rows_of
 from flowlake.lake.observations import Row
 from tests.flows.test_fold import _clock
-from tests.flows.worked import HOUR, attached, eni, event, flow_log, gone, peering, sweep, vpc
+from tests.flows.worked import ACCOUNT, HOUR, REGION, attached, eni, event, flow_log, gone, peering, seconds, sweep, vpc
 
 NODE = {"kind": "interface", "entity_id": "eni-b"}
 
@@ -457,6 +459,31 @@ def test_targets_come_and_go_in_their_group() -> None:
         event("10:20", {**group, "detail": {"target_type": "instance", "targets": []}}),
     ]
     assert {s.listens_on for s in build(rows, HOUR.starts).states} == {(8080,)}
+
+
+def test_a_task_that_stopped_had_its_interface_until_then() -> None:
+    """The events in which it stops say that its attachment is deleted, while the task itself is still there."""
+    task = f"arn:aws:ecs:{REGION}:{ACCOUNT}:task/c/1"
+    description = f"arn:aws:ecs:{REGION}:{ACCOUNT}:attachment/c8773f8d-1317-457a-ba3c-b57775ac6a04"
+
+    def told(clock: str, status: str, attachment: str) -> Row:
+        moment = datetime.fromtimestamp(seconds(clock), UTC)
+        details = [{"name": "networkInterfaceId", "value": "eni-b"}]
+        attachments = [{"type": "ElasticNetworkInterface", "status": attachment, "details": details}]
+        item = {"taskArn": task, "lastStatus": status, "group": "service:web", "attachments": attachments}
+        seen = Seen(moment, moment, "event", "ECS Task State Change", f"at-{clock}", ACCOUNT, REGION)
+        return rows_of("ecs_task", item, seen)[0]
+
+    rows = [
+        *sweep("09:50", eni("eni-b", "10.0.0.2", description=description)),
+        told("09:51", "RUNNING", "ATTACHED"),
+        told("10:29", "DEPROVISIONING", "DELETED"),
+        told("10:30", "STOPPED", "DELETED"),
+        gone("10:28", "eni-b"),
+    ]
+    assert states(build(rows, HOUR.starts), "type", "name", "arns") == [
+        ("eni-b", "09:50", "10:28", "ecs:task", "web", (task,))
+    ]
 
 
 def test_only_states_that_reach_into_the_books_time_are_in_it() -> None:

@@ -519,9 +519,78 @@ def test_what_a_call_deletes_at_once_is_absent(event, gone):
     assert wanted(event) == []
 
 
-def test_a_version_of_a_function_is_not_the_function():
-    event = call("DeleteFunction20150331", {"functionName": "resize", "qualifier": "7"}, None, "lambda")
-    assert reason(event, Ignored) == "not_needed"
+FUNCTION = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:orders"
+"""Lambda takes its name, it whole, or its end from the account on."""
+
+
+@pytest.mark.parametrize("version", ["3", "blue", "$LATEST"])
+@pytest.mark.parametrize("given", ["orders", f"{ACCOUNT}:function:orders", FUNCTION])
+def test_a_version_of_a_function_is_not_the_function(given, version):
+    behind = call("DeleteFunction20150331", {"functionName": f"{given}:{version}"}, None, "lambda")
+    beside = call("DeleteFunction20150331", {"functionName": given, "qualifier": version}, None, "lambda")
+    assert [reason(event, Ignored) for event in (behind, beside)] == ["not_needed"] * 2
+    whole = call("DeleteFunction20150331", {"functionName": given}, None, "lambda")
+    assert [(row["entity_id"], row["arn"], row["state"]) for row in said(whole)] == [(FUNCTION, FUNCTION, "absent")]
+
+
+@pytest.mark.parametrize("given", ["999988887777:function:orders", FUNCTION.replace(ACCOUNT, "999988887777")])
+def test_a_function_of_another_account_is_not_believed(given):
+    assert reason(call("DeleteFunction20150331", {"functionName": given}, None, "lambda")) == "foreign_account"
+
+
+@pytest.mark.parametrize("answer", [{"functionArn": f"{FUNCTION}:4", "version": "4"}, {"functionArn": FUNCTION}, None])
+@pytest.mark.parametrize("given", ["orders", f"{ACCOUNT}:function:orders", FUNCTION])
+def test_a_function_that_was_changed_is_asked_for_and_no_version_of_it(given, answer):
+    event = call("UpdateFunctionCode20150331v2", {"functionName": given, "publish": True}, answer, "lambda")
+    assert wanted(event) == [("function", FUNCTION)]
+
+
+DB = f"arn:aws:rds:{REGION}:{ACCOUNT}:db:orders"
+KAFKA = f"arn:aws:kafka:{REGION}:{ACCOUNT}:cluster/bus/6411a16c-75d7-48b0-afdb-8ed466fe2072-2"
+EFS = f"arn:aws:elasticfilesystem:{REGION}:{ACCOUNT}:"
+
+
+@pytest.mark.parametrize(
+    "text", ["arn:aws:iam::999988887777:role/ci", "arn:see-wiki", DB.replace(REGION, "us-east-1"), "fs-0bbbbbbbb"]
+)
+@pytest.mark.parametrize(
+    ("service", "name", "request_parameters", "arn"),
+    [
+        ("elasticloadbalancing", "AddTags", {"resourceArns": [LB]}, LB),
+        ("elasticloadbalancing", "AddTags", {"loadBalancerNames": ["old"]},
+         f"arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}:loadbalancer/old"),
+        ("rds", "AddTagsToResource", {"resourceName": DB}, DB),
+        ("lambda", "TagResource20170331v2", {"resource": FUNCTION}, FUNCTION),
+        ("es", "AddTags", {"aRN": f"arn:aws:es:{REGION}:{ACCOUNT}:domain/logs"},
+         f"arn:aws:es:{REGION}:{ACCOUNT}:domain/logs"),
+        ("kafka", "TagResource", {"resourceArn": KAFKA.replace(":", "%3A").replace("/", "%2F")}, KAFKA),
+        ("elasticfilesystem", "TagResource", {"resourceId": "fs-0aaaaaaaa"}, f"{EFS}file-system/fs-0aaaaaaaa"),
+        ("elasticfilesystem", "TagResource", {"resourceId": "fsap-0aaaaaaaa"}, f"{EFS}access-point/fsap-0aaaaaaaa"),
+        ("elasticfilesystem", "CreateTags", {"fileSystemId": "fs-0aaaaaaaa"}, f"{EFS}file-system/fs-0aaaaaaaa"),
+    ],
+)  # fmt: skip
+def test_a_tag_call_names_what_it_tags_and_its_tags_may_be_any_text(service, name, request_parameters, arn, text):
+    listed, mapped = [{"key": text, "value": text}], {text: text}
+    for tags in ({"tags": listed}, {"tags": mapped}, {"tagList": listed}, {"tagKeys": [text]}):
+        assert wanted(call(name, {**request_parameters, **tags}, None, service)) == [("tags", arn)]
+
+
+def test_tags_are_asked_for_where_their_resource_is():
+    """A global cluster is in no region: where the call was made it is known."""
+    elsewhere, nowhere = DB.replace(REGION, "us-east-1"), f"arn:aws:rds::{ACCOUNT}:global-cluster:orders"
+    events = [call("AddTagsToResource", {"resourceName": arn, "tags": []}, None, "rds") for arn in (elsewhere, nowhere)]
+    assert [reading(event).wants for event in events] == [
+        (Want(ACCOUNT, "us-east-1", "tags", elsewhere),),
+        (Want(ACCOUNT, REGION, "tags", nowhere),),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("resource", "why"),
+    [(DB.replace(ACCOUNT, "999988887777"), "foreign_account"), ("arn:see-wiki", "bad_arn"), ("db-1", "names_nothing")],
+)
+def test_a_tag_call_that_names_what_can_not_be_is_rejected(resource, why):
+    assert reason(call("AddTagsToResource", {"resourceName": resource, "tags": []}, None, "rds")) == why
 
 
 def test_a_load_balancer_of_another_account_is_not_believed():
@@ -568,6 +637,10 @@ def test_an_ecs_task_tells_its_interface_and_ends_when_it_stopped():
     assert (row["kind"], row["state"], row["name"], row["interface_ids"], row["addresses"]) == (
         "ecs_task", "present", "web", [ENI], ["10.0.0.5"],
     )  # fmt: skip
+    # As it stops its interface goes first: the task still tells which it was, and no address any more.
+    detail["lastStatus"], detail["attachments"][0]["status"] = "DEPROVISIONING", "DELETED"
+    row = said(event)[0]
+    assert (row["state"], row["interface_ids"], row["addresses"]) == ("present", [ENI], [])
     detail["lastStatus"] = "STOPPED"
     assert said(event)[0]["state"] == "absent"
 

@@ -7,7 +7,7 @@ import re
 import botocore.session
 import pytest
 
-from flowlake.inventory.call_rules import INSTANCE_STATES, RULES
+from flowlake.inventory.call_rules import _NAMES_WHAT_IS_TAGGED, INSTANCE_STATES, RULES
 from flowlake.inventory.fetch import LOOKUPS, PERMISSIONS
 from flowlake.inventory.permissions import permissions
 from flowlake.inventory.rows import ROWS
@@ -83,6 +83,23 @@ def test_no_call_that_changes_what_is_kept_lacks_its_rule(service):
     names = {name for botocores in SERVICES.get(service, (service,)) for name in model(botocores).operation_names}
     changing = {name for name in names if re.search(about, name) and not re.match(READS, name)}
     assert {name for name in changing if not re.search(unkept, name)} - {n for s, n in RULES if s == service} == set()
+
+
+TAG_CALLS = sorted(
+    (botocores, name)
+    for service, name in RULES
+    if service != "ec2" and "Tag" in name
+    for botocores in SERVICES.get(service, (service,))
+    if name in model(botocores).operation_names
+)
+
+
+@pytest.mark.parametrize(("service", "name"), TAG_CALLS)
+def test_of_a_tag_call_all_but_its_tags_names_what_is_tagged(service, name):
+    asked = {key[:1].lower() + key[1:] for key in model(service).operation_model(name).input_shape.members}
+    assert len(asked) == 2
+    assert len(asked & _NAMES_WHAT_IS_TAGGED) == 1
+    assert asked - _NAMES_WHAT_IS_TAGGED <= {"tags", "tagList", "tagKeys"}
 
 
 def test_cloudtrails_names_of_services_are_botocores_endpoints():

@@ -212,6 +212,58 @@ def test_a_kind_without_tokens_that_outlasts_every_run_fails_instead_of_going_on
     assert written.of("vpc", "complete") == ["*"]
 
 
+CLUSTERS = [f"arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/{name}" for name in "abc"]
+
+
+def tasks_of(sizes: dict[str, int], listed: list[str]) -> dict[tuple[str, str], Any]:
+    """ECS with so many tasks in each cluster, 100 an answer; listed takes the clusters whose tasks are asked for."""
+
+    def list_tasks(asked: dict[str, Any]) -> Any:
+        cluster = asked["cluster"]
+        listed.append(cluster[-1])
+        return {"taskArns": [f"{cluster.replace(':cluster/', ':task/')}/{n}" for n in range(sizes[cluster[-1]])]}
+
+    def describe_tasks(asked: dict[str, Any]) -> Any:
+        return {"tasks": [{"taskArn": arn, "lastStatus": "RUNNING"} for arn in asked["tasks"]]}
+
+    return {
+        ("ecs", "list_clusters"): {"clusterArns": CLUSTERS},
+        ("ecs", "list_tasks"): list_tasks,
+        ("ecs", "describe_tasks"): describe_tasks,
+        ("ec2", "describe_vpcs"): VPCS,
+    }
+
+
+@pytest.mark.parametrize("seconds", [8, 10, 15, 17, 100])
+def test_ecs_goes_on_cluster_by_cluster_wherever_the_time_is_up(seconds: float) -> None:
+    """A cluster takes six seconds. Of one that was half done the tasks are seen again and counted once."""
+    listed: list[str] = []
+    results, written = parts(tasks_of({"a": 200, "b": 200, "c": 200}, listed), ("ecs_task",), seconds)
+    assert (results[-1].complete, results[-1].failures) == (("ecs_task",), ())
+    assert len(set(written.of("ecs_task"))) == written.marker()["kinds"]["ecs_task"]["items"] == 600
+    assert len({row["sweep_started_at"] for row in written.rows()}) == 1
+    assert listed == sorted(listed)  # what is done is not asked for again
+    assert (len(written.of("ecs_task")) > 600) == (seconds != 100)
+
+
+def test_a_cluster_that_outlasts_every_run_fails_its_kind_and_those_before_it_are_asked_for_once() -> None:
+    listed: list[str] = []
+    results, written = parts(tasks_of({"a": 100, "b": 100, "c": 1000}, listed), ("ecs_task", "vpc"), 10)
+    assert [(failure.kind, failure.error) for failure in results[-1].failures] == [("ecs_task", "Incomplete")]
+    assert listed == ["a", "b", "c", "c", "c"]
+    assert results[-1].complete == ("vpc",)
+    assert written.of("ecs_task", "complete") == []
+
+
+def test_a_token_that_is_refused_in_every_run_fails_its_kind_however_far_each_run_comes() -> None:
+    def answer(asked: dict[str, Any]) -> Any:
+        return error("InvalidNextToken") if asked.get("NextToken") == "two" else by_token(asked)
+
+    results, _ = parts({**BOTH, ("ec2", "describe_network_interfaces"): answer}, ("interface", "vpc"), 3)
+    assert [(failure.kind, failure.error) for failure in results[-1].failures] == [("interface", "InvalidNextToken")]
+    assert results[-1].complete == ("vpc",)
+
+
 def test_an_account_that_can_not_be_entered_leaves_a_marker_that_says_so() -> None:
     written = Written()
     task = new_task(ACCOUNT, REGION, NOON, sweep_id="s1")
