@@ -269,13 +269,19 @@ def moment(tree: Tree, name: str) -> datetime:
     raise Unreadable(f"{name} is {_short(tree)}")
 
 
+_OF_TAGS = re.compile(r"tags?(Set|List|Specification(Set)?s?)?\Z", re.IGNORECASE)
+
+
 def texts(tree: Tree) -> Iterator[str]:
-    """All texts anywhere in a tree, in its order (keys are not texts)."""
+    """All texts anywhere in a tree, in its order (keys are not texts), but those of tags: an ARN or address that
+    somebody wrote into a tag names nothing.
+    """
     if isinstance(tree, str):
         yield tree
     elif isinstance(tree, Mapping):
-        for member in tree.values():
-            yield from texts(member)
+        for key, member in tree.items():
+            if not _OF_TAGS.match(key):
+                yield from texts(member)
     elif isinstance(tree, list):
         for member in tree:
             yield from texts(member)
