@@ -70,7 +70,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if sys.stdout is None:  # closed by who called: nobody wants the answer, only the exit code
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     try:
-        return int(options.run(options))
+        code = int(options.run(options))
+        sys.stdout.flush()
+        return code
     except CommandFailed as failure:
         print(f"flowlake {options.command}: {failure}", file=sys.stderr)
         return failure.exit_code
@@ -78,8 +80,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave_stdout()
         return 0
+    except OSError as error:
+        print(f"flowlake {options.command}: {error}", file=sys.stderr)
+        _leave_stdout()  # what it could not take it can't take at the end either
+        return 1
+
+
+def _leave_stdout() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def script() -> int:

@@ -26,13 +26,13 @@ WEEKS = 2
 
 EPILOG = """\
 Writes a lake to --out (default ./demo): two accounts, one region, some dozens of interfaces of different
-kinds, four hours of flow logs half a week apart, laid out as AWS delivers them to S3. What happened to the
+kinds at a time, four hours of flow logs half a week apart, laid out as AWS delivers them to S3. What happened to the
 interfaces goes as events through the Lambda's handler, and sweeps see the rest. Then the hourly job runs,
 and five questions are asked.
 
 Afterwards look around:
   flowlake tables --lake ./demo
-  flowlake whois 10.0.1.5 --at 2026-01-01T00:30 --lake ./demo
+  flowlake whois 10.0.0.4 --at 2026-01-01T00:30 --lake ./demo
   flowlake query --lake ./demo --sql 'select client_name, server_name, uploaded from conversations limit 10'
 """
 

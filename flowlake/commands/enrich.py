@@ -11,7 +11,8 @@ from flowlake.commands import CommandFailed
 EPILOG = """\
 The job reads raw flow logs from raw/ in the lake (or --logs), joins them with the inventory in the
 lake, writes, audits and publishes.
-An hour that was made from the same objects and the same inventory is left as it is. Nothing to do is no error.
+An hour that was made from the same objects, the same inventory and with the same options is left as it is:
+options are given each time. Nothing to do is no error.
 An hour that fails keeps no other from being made; the command ends with 1 and names it.
 
 examples:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import unicodedata
 from collections.abc import Sequence
 from decimal import Decimal
@@ -82,10 +83,32 @@ def as_json(value: Any) -> Any:
 
 
 def write_json_lines(answer: pa.Table, out: TextIO) -> None:
-    """One JSON object a row. What is not ASCII is escaped, so nothing in it reaches a terminal."""
+    """One JSON object a row. What is not ASCII is escaped, so nothing in it reaches a terminal; what JSON has no number
+    for (infinity, NaN) is null. Of columns of one name the second is NAME_2.
+    """
+    answer = answer.rename_columns(_told_apart(answer.column_names))
     for batch in answer.to_batches(max_chunksize=10_000):
         for row in batch.to_pylist(maps_as_pydicts="lossy"):
-            out.write(json.dumps(row, default=as_json) + "\n")
+            out.write(json.dumps(_finite(row), default=as_json, allow_nan=False) + "\n")
+
+
+def _told_apart(names: Sequence[str]) -> list[str]:
+    found: list[str] = []
+    for name in names:
+        number, apart = 1, name
+        while apart in found:
+            number += 1
+            apart = f"{name}_{number}"
+        found.append(apart)
+    return found
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(member) for key, member in value.items()}
+    return [_finite(member) for member in value] if isinstance(value, list) else value
 
 
 def write_csv(answer: pa.Table, out: TextIO, escape: bool) -> None:

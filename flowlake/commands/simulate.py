@@ -98,6 +98,9 @@ def run(options: argparse.Namespace) -> int:
         raise CommandFailed(f"{out} is not empty: name a new folder", exit_code=2)
     if options.sweep_minutes < 1:
         raise CommandFailed("--sweep-minutes must be at least 1", exit_code=2)
+    for name in ("delay", "skew"):
+        if getattr(options, name) < 0:
+            raise CommandFailed(f"--{name} must be at least 0", exit_code=2)
     habits = Habits(
         skew_seconds=options.skew,
         late_share=options.late_records,

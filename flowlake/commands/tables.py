@@ -34,13 +34,16 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from flowlake.commands.duck import NoLake
     from flowlake.commands.query import check_day
-    from flowlake.lake.catalog import CatalogError
+    from flowlake.lake.catalog import CatalogError, NoSuchTable
     from flowlake.lake.store import StoreError
 
     for day in (options.since, options.until):
         check_day(day)
     try:
         found = described(options.lake, options.database, options.table, options.since, options.until)
+    except NoSuchTable as error:
+        there = ", ".join(table["table"] for table in described(options.lake, options.database))
+        raise CommandFailed(f"{error}; there are {there or 'none yet'}", 2) from error
     except (NoLake, StoreError, CatalogError) as error:
         raise CommandFailed(str(error)) from error
     if options.json:

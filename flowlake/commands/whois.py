@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from flowlake.commands import CommandFailed
@@ -45,6 +46,8 @@ def run(options: argparse.Namespace) -> int:
     from flowlake.lake.store import StoreError, open_store
 
     now = datetime.now(UTC)
+    if not options.lake.startswith("s3://") and not Path(options.lake).is_dir():
+        raise CommandFailed(f"--lake {options.lake}: there is no such folder")
     try:
         at = from_text(options.at) if options.at else now
     except ValueError as error:
@@ -63,6 +66,8 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps({"address": options.address, "at": at.isoformat(), "intervals": rows}, indent=1))
     else:
         _print(options.address, at, rows)
+        if rows and not any(row["answer"] for row in rows):
+            print(f"nobody is known to have held it at {at:%Y-%m-%d %H:%M:%S} UTC", file=sys.stderr)
     return 0 if any(row["answer"] in ("held", "presumed") for row in rows) else 1
 
 

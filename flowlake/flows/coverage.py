@@ -10,6 +10,8 @@ import pyarrow as pa
 
 from flowlake.flows.conversations import FATES
 from flowlake.flows.evidence import NOT_LOGGED, Evidence
+from flowlake.flows.objects import UNKNOWN
+from flowlake.flows.observed import Sweeps
 from flowlake.flows.schemas import arrow_schema
 from flowlake.flows.summarise import SOURCE_COUNTS
 from flowlake.lake.contracts import contract
@@ -83,7 +85,7 @@ def totals(evidence: Evidence) -> dict[str, Any]:
     return summed
 
 
-def table(evidence: Evidence, counts: Mapping[int, Mapping[str, int]], stale: set[tuple[str, str]]) -> pa.Table:
+def table(evidence: Evidence, counts: Mapping[int, Mapping[str, int]], sweeps: Sweeps) -> pa.Table:
     """The coverage table of the hour: one row a flow log."""
     rows = []
     for number, row in enumerate(evidence.source_rows):
@@ -120,7 +122,9 @@ def table(evidence: Evidence, counts: Mapping[int, Mapping[str, int]], stale: se
                 },
                 **{f"{fate}_bytes": fates.get(f"{fate}_bytes", 0) for fate in FATES},
                 "format_lacks": row["lacks"],
-                "stale_inventory": (row["account_id"], row["region"]) in stale,
+                "stale_inventory": sweeps.is_stale(row["account_id"], row["region"])
+                if row["account_id"] != UNKNOWN
+                else not sweeps.accounts or bool(sweeps.stale),
                 "max_aggregation_seconds": row["longest"] if row["records"] else None,
             }
         )

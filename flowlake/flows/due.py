@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from flowlake.flows.objects import raw_objects
-from flowlake.flows.publish import PROVISIONAL, current, is_shown, read_manifest
+from flowlake.flows.observed import sweeps_around
+from flowlake.flows.publish import PROVISIONAL, SWEPT_AFTER, current, is_shown, read_manifest
 from flowlake.lake.catalog import Catalog
 from flowlake.lake.hours import Hour
 from flowlake.lake.store import ObjectStore
 
 FIRST_RUN_AFTER = timedelta(minutes=15)
 HORIZON = timedelta(hours=24)
-"""How long after its end a final hour is still made again for raw objects that arrive late; later ones stay out, and
-are told.
+"""How long after its end a final hour is still made again for raw objects that arrive late (later ones stay out, and
+are told), or for the sweep that it was made without.
 """
 
 
@@ -36,7 +37,8 @@ def due(
     store: ObjectStore, catalog: Catalog, raw_store: ObjectStore, raw_prefix: str, now: datetime, back: int
 ) -> Iterator[Due]:
     """Of the last hours, oldest first, those never made that have objects, those still provisional, those with objects
-    their run did not read, and those whose run readers do not see, as its publisher died.
+    their run did not read or made without a sweep that has come since, and those whose run readers do not see, as its
+    publisher died.
     """
     last = newest(now)
     for hour in (last.plus(i - back + 1) for i in range(back)):
@@ -49,11 +51,14 @@ def due(
         if pointer.state == PROVISIONAL:
             yield Due(hour, "provisional")
             continue
-        read = {(o.key, o.etag) for o in read_manifest(store, pointer).run.objects}
+        run = read_manifest(store, pointer).run
+        read = {(o.key, o.etag) for o in run.objects}
         limit = hour.plus(1).moment + HORIZON
         late = [o for o in objects if (o.key, o.etag) not in read and o.modified <= limit]
         if late:
             yield Due(hour, f"final, but {len(late)} objects came late")
+        elif run.counts.get(SWEPT_AFTER) is False and now <= limit and sweeps_around(store, hour, now).all_after():
+            yield Due(hour, "final without a sweep after it, which has come since")
         elif not is_shown(store, catalog, hour):
             yield Due(hour, "published, but its partitions are not at its run")
 

@@ -35,6 +35,7 @@ from flowlake.flows.parcels import unpack
 from flowlake.flows.publish import (
     FINAL,
     PROVISIONAL,
+    SWEPT_AFTER,
     FileWritten,
     ObjectRead,
     Pointer,
@@ -157,14 +158,18 @@ def enrich_hour(
         "book",
         f"{len(book.states)} states, {len(book.claims)} claims, {len(sweeps.accounts)} regions swept, {state}",
     )
+    if not sweeps.accounts:
+        log(f"{hour} warning: no inventory was swept around it: few ends get a name (flowlake collect makes one)")
     read = tuple(ObjectRead(o.key, o.etag, o.size) for o in objects)
     settings = _settings_document(options)
-    if before is not None and not force and _same(store, before, read, book, state, settings):
-        log(f"{hour} nothing to do: run {before.run_id} was made from the same objects and inventory")
-        repair(store, catalog, hour)  # a publisher may have died after it moved the pointer
-        return Result(hour, None, unchanged=True)
     if before is not None and not force:
+        changed = _changed(store, before, read, book, state, settings)
+        if not changed:
+            log(f"{hour} nothing to do: run {before.run_id} was made from the same objects, inventory and options")
+            repair(store, catalog, hour)  # a publisher may have died after it moved the pointer
+            return Result(hour, None, unchanged=True)
         _check_still_there(store, before, read)
+        log(f"{hour} is made again: {'; '.join(changed)}")
     if options.audit:
         prepare()
     session = spark() if callable(spark) else spark
@@ -241,17 +246,20 @@ def hour_state(hour: Hour, sweeps: Sweeps, now: datetime) -> str:
     """
     if now >= hour.plus(1).moment + FINAL_AT_THE_LATEST:
         return FINAL
-    return FINAL if sweeps.accounts and sweeps.complete_after >= sweeps.accounts else PROVISIONAL
+    return FINAL if sweeps.all_after() else PROVISIONAL
 
 
-def _same(
+def _changed(
     store: ObjectStore, before: Any, read: tuple[ObjectRead, ...], book: Book, state: str, settings: Mapping[str, Any]
-) -> bool:
+) -> list[str]:
+    """What a run made now would be made from that the published one was not; empty where they would be the same."""
     run = read_manifest(store, before).run
-    same_objects = {(o.key, o.etag) for o in run.objects} >= {(o.key, o.etag) for o in read}
-    return (
-        same_objects and run.book_digest == book.digest and run.state == state and dict(run.settings) == dict(settings)
-    )
+    new = {(o.key, o.etag) for o in read} - {(o.key, o.etag) for o in run.objects}
+    options = sorted(name for name in {*settings, *run.settings} if settings.get(name) != run.settings.get(name))
+    said = [f"{len(new)} objects are new"] if new else []
+    said += ["the inventory says otherwise"] if run.book_digest != book.digest else []
+    said += [f"it was {run.state} and is {state}"] if run.state != state else []
+    return said + ([f"other options: {', '.join(options).replace('_', '-')}"] if options else [])
 
 
 @dataclass
@@ -308,7 +316,7 @@ class _Hour:
         try:
             evidence = merge(self._collect(gathered, steps.EVIDENCE, math.ceil(len(packed) / PARTITIONS_AT_A_TIME)))
             found = hints(evidence, lookup, book.topology.flow_logs, _lives(book), _previous(self.store, self.hour))
-            totals = coverage.totals(evidence)
+            totals = coverage.totals(evidence) | {SWEPT_AFTER: sweeps.all_after()}
             self.clock.step(
                 "read",
                 f"{totals['records']} records, {totals['nodata']} NODATA, {totals['skipdata']} SKIPDATA, "
@@ -327,7 +335,7 @@ class _Hour:
         finally:
             gathered.unpersist()
         counts = steps.merge_counts(part["counts"] for part in written)
-        table = coverage.table(evidence, counts, sweeps.stale)
+        table = coverage.table(evidence, counts, sweeps)
         rows = {
             "conversations": sum(part["rows"] for part in written),
             "coverage": self._write("coverage", table),

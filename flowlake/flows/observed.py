@@ -40,6 +40,14 @@ class Sweeps:
     complete_after: set[tuple[str, str]] = field(default_factory=set)
     stale: set[tuple[str, str]] = field(default_factory=set)
 
+    def all_after(self) -> bool:
+        """Whether there is an inventory, and every account and region of it was swept wholly after the hour."""
+        return bool(self.accounts) and self.complete_after >= self.accounts
+
+    def is_stale(self, account_id: str, region: str) -> bool:
+        """Whether the inventory of this account and region is old, or there is none."""
+        return (account_id, region) in self.stale or (account_id, region) not in self.accounts
+
 
 STALE_AFTER = timedelta(hours=26)
 

@@ -37,6 +37,8 @@ PUBLISHED = ("address_book", "rejects", "coverage", "conversations")
 
 PROVISIONAL, FINAL = "provisional", "final"
 KEEP_SUPERSEDED = timedelta(hours=48)
+SWEPT_AFTER = "inventory_swept_after"
+"""Among a run's counts: whether all of the inventory was swept wholly after the hour."""
 
 _FORMAT = 1
 _TRIES = 20

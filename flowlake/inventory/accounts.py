@@ -94,11 +94,17 @@ def aws_of(member: Member, region: str, session: Any, resolve: Resolver | None =
 
 
 def own_account_id(session: Any) -> str:
-    """The account whose credentials a session has. Raises AccountUnreachable where they are none or not valid."""
-    from botocore.exceptions import BotoCoreError, ClientError
+    """The account whose credentials a session has. Raises AccountUnreachable where they are none or not valid, or AWS
+    can't be asked.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError, NoCredentialsError
 
     try:
         return str(session.client("sts", config=config()).get_caller_identity()["Account"])
+    except NoCredentialsError as error:
+        raise AccountUnreachable("there are no credentials: name a --profile, or run aws configure") from error
+    except (ConnectionError, HTTPClientError) as error:
+        raise AccountUnreachable(f"AWS can't be reached: {error}") from error
     except (ClientError, BotoCoreError) as error:
         raise AccountUnreachable(f"these credentials are not accepted: {error}") from error
 

@@ -305,6 +305,20 @@ def test_a_process_that_asked_ends_without_a_word_beside_its_answer(folder: str)
     assert ended.stderr == ""
 
 
+def test_json_is_json_whatever_is_asked(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
+    sql = "select 0.0::double / 0 as share, 1 as a, 2 as a, [1.0::double / 0, 1.0::double] as l"
+    assert main(["query", "--lake", folder, "--json", "--sql", sql]) == 0
+    found = json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert found == {"share": None, "a": 1, "a_2": 2, "l": [None, 1.0]}
+
+
+def test_what_can_not_be_written_is_said(folder: str) -> None:
+    command = [sys.executable, "-m", "flowlake.cli", "query", "--lake", folder, "--sql", "select 1 as one"]
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (ended.returncode, ended.stderr) == (1, "flowlake query: [Errno 28] No space left on device\n")
+
+
 def test_query_gives_json_lines_and_csv(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
     sql = "select client_name, window_start, client_arns, client_tags from conversations where client_tags is not null"
     assert main(["query", "--lake", folder, "--json", "--sql", sql]) == 0
@@ -395,13 +409,16 @@ def test_tables_shows_the_latest_partitions_unless_asked_for_all(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
-    [(["--lake", "/none"], "there is no lake at /none"), (["--table", "flows"], "has no table flows")],
+    ("arguments", "code", "says"),
+    [
+        (["--lake", "/none"], 1, "there is no lake at /none"),
+        (["--table", "flows"], 2, "has no table flows; there are address_book, conversations"),
+    ],
 )
 def test_tables_says_what_is_not_there(
-    folder: str, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
+    folder: str, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, says: str
 ) -> None:
-    assert main(["tables", "--lake", folder, *arguments]) == 1
+    assert main(["tables", "--lake", folder, *arguments]) == code
     assert says in capsys.readouterr().err
 
 

@@ -33,6 +33,7 @@ def test_it_writes_over_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[st
         (["--accounts", "1"], "at least 2 accounts"),
         (["--hour", "tomorrow"], "is no hour"),
         (["--formats", "v9000"], "no format 'v9000'"),
+        (["--delay", "-5"], "--delay must be at least 0"),
     ],
 )
 def test_sizes_that_make_no_sense_exit_with_2(

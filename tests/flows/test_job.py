@@ -195,6 +195,33 @@ def test_an_hour_whose_objects_are_gone_stays_as_it_is(spark: Any, lake: Path) -
     assert current(store, HOUR).run_id == first.published.pointer.run_id
 
 
+def test_an_hour_made_without_an_inventory_says_so_and_is_due_once_there_is_one(spark: Any, lake: Path) -> None:
+    shutil.move(lake / "inventory", lake / "aside")
+    late = HOUR.plus(1).moment + timedelta(hours=4)
+    store, _, said = run(spark, lake, late)
+    assert current(store, HOUR).state == "final"
+    assert any("warning: no inventory was swept around it" in line for line in said)
+    (covered,) = read_manifest(store, current(store, HOUR)).run.files["coverage"]
+    assert pq.read_table(store.open(covered.key))["stale_inventory"].to_pylist() == [True]
+
+    def why(now: datetime) -> list[str]:
+        return [d.why for d in due(store, open_catalog(str(lake)), store, places.RAW, now, 8) if d.hour == HOUR]
+
+    assert why(late) == []
+    shutil.move(lake / "aside", lake / "inventory")
+    assert why(late) == ["final without a sweep after it, which has come since"]
+    _, again, said = run(spark, lake, late + timedelta(hours=1))
+    assert again.published is not None
+    assert f"{HOUR} is made again: the inventory says otherwise" in said
+    assert why(late + timedelta(hours=1)) == []
+
+
+def test_other_options_make_an_hour_again_and_say_so(spark: Any, lake: Path) -> None:
+    run(spark, lake)
+    _, _, said = run(spark, lake, NOW + timedelta(hours=1), options=Options(networks="cidr,name\n8.8.0.0/16,dns\n"))
+    assert f"{HOUR} is made again: other options: networks" in said
+
+
 def test_a_failed_audit_leaves_the_last_good_run(spark: Any, lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store, first, _ = run(spark, lake)
     put(lake, "20260101T0020Z", line("eni-a", "10.0.0.1", "8.8.8.8", "40001 443", 1, 16))
