@@ -13,7 +13,7 @@ MOST_WRONG = 0.001
 """Of client and server, tags, legs and ways out."""
 MOST_UNKNOWN = {"places": 0.02, "resources": 0.03, "roles": 0.03, "ways": 0.1}
 """Several times what estates show whose events arrive; small estates show most."""
-MOST_TAGS_MISSED = 0.02
+MOST_TAGS_MISSED = 0.03
 """Unknown, or those that it had before."""
 
 
