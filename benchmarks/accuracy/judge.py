@@ -7,7 +7,8 @@ shown, protocol and server port; the truth of the cell are the raw records of th
 
 misattributed   is what exceeds, of each claimed holder (interface, service or network), the bytes that the truth gives that holder;
 roles           are right for the bytes whose server end and port are the truth's, else wrong (or said to be unknown);
-legs and ways   are right for what does not exceed the bytes that the truth gives the leg (the way out).
+legs and ways   are right for what does not exceed the bytes that the truth gives the leg (the way out);
+actions         likewise: REJECT is what an end refused, as its own record says or that of the other end.
 
 Where an address is reused within a window the truth of a cell has several holders, and each is held to its own bytes. An address that
 records show in place of the packet's own (a format without pkt-*: the interface's primary address, or that of a gateway or hop) is
@@ -20,13 +21,16 @@ from typing import Any
 
 import pyarrow as pa
 
-from benchmarks.accuracy import baselines, bytes_held, tags
+from benchmarks.accuracy import baselines, bytes_held, described, tags
 from benchmarks.accuracy.told import Told
 from benchmarks.accuracy.truth import Truth
 from flowlake.lake.hours import Hour
 
 SLACK = 60
 """Seconds by which a record's start and end may be off (AWS)."""
+
+PRIVATE = r"^(10\.|192\.168\.|172\.(1[6-9]|2[0-9]|3[01])\.|f[cd])"
+"""Addresses that mean an interface of a VPC, or a network beyond its gateways, and never the internet."""
 
 _CLAIM = """case when {e}_interface_id is not null then {e}_interface_id
         when {e}_attribution = 'aws_service' then 'aws_service:' || {e}_aws_service
@@ -104,7 +108,7 @@ said as (
     from keyed k left join nearest n using (src_key, dst_key) left join lone l using (row) where bytes > 0
 )
 select epoch(window_start)::bigint as window_start, up, bytes, leg, leg in ('direct', 'nat_inside') as counted,
-    coalesce(path_via, '') as via, roles_by = 'unknown' as no_roles, reporters, protocol::int as protocol,
+    coalesce(path_via, '') as via, action, roles_by = 'unknown' as no_roles, reporters, protocol::int as protocol,
     coalesce(server_port, -1)::int as port,
     case when list_contains(reporters, src) then '' else case when up then client_addr else server_addr end end as src_addr,
     case when list_contains(reporters, dst) then '' else case when up then server_addr else client_addr end end as dst_addr,
@@ -166,7 +170,7 @@ where holder like 'eni-%' or holder like 'nat-%'
 TRUE_CELLS = """
 create or replace temp table true_cell as
 with seen as (
-    select m.cell, m.reporter, m.flow_log, m.accepted, m.src_holder, m.dst_holder, m.roles_right, m.leg, m.way, m.end_is_logged,
+    select m.cell, m.reporter, m.flow_log, m.accepted, m.refused, m.src_holder, m.dst_holder, m.roles_right, m.leg, m.way, m.end_is_logged,
         m.source, m.destination, m.refused_at_client, s.why as src_why, d.why as dst_why, sum(m.bytes)::bigint as bytes
     from matched m
     left join unknowable s on s.address = m.src_addr and s.holder = m.src_holder and s.start = m.start and s.ends = m.ends
@@ -193,30 +197,34 @@ with claimed as (
 ), mine as (
     select *, coalesce(sum(bytes) over (
         partition by cell, which, holder order by how, contested, counted rows between unbounded preceding and 1 preceding
-    ), 0) as before
-    from claimed
+    ), 0) as before, holder not like 'eni-%' and holder not like 'nat-%' as says_where,
+        regexp_matches(case which when 'src' then src_addr else dst_addr end, '{private}') as private
+    from claimed join (select cell, src_addr, dst_addr from cell) using (cell)
 ), given as (select cell, which, holder, sum(bytes) as bytes from true_end group by all),
 whole as (
     select cell, which, sum(bytes) filter (not held) as outside, arg_max(held, bytes) as held,
         coalesce(sum(bytes) filter (why = 'untold'), 0) as untold, coalesce(sum(bytes) filter (why = 'reused'), 0) as reused
     from (select *, holder like 'eni-%' or holder like 'nat-%' as held from true_end) group by all
 )
-select m.*, coalesce(w.held, false) as held, w.cell is not null as found,
+select m.*, coalesce(w.held, false) as held, m.holder is null or (says_where and w.held and not private) as nobody,
     least(m.bytes, w.untold)::bigint as untold, least(m.bytes - least(m.bytes, w.untold), w.reused)::bigint as reused,
-    -- What an address is (public, of a service, of a known network) can be said of one that an interface holds: that names nobody. Of one
-    -- outside it must be the true one; that it is public is true of all of them.
-    case when m.holder is null or (m.holder not like 'eni-%' and m.holder not like 'nat-%' and w.held) then 0
+    -- What a public address is (public, of a service, of a known network) can be said of one that an interface holds: that names nobody. Of
+    -- a private one it is wrong. Of one outside it must be the true one; that it is public is true of all of them, and too little of a
+    -- service's and a network's.
+    case when nobody then 0
         else greatest(least(m.bytes, before + m.bytes - coalesce(case when m.holder = 'public' then w.outside else g.bytes end, 0)), 0)
-    end::bigint as wrong
+    end::bigint as wrong,
+    case when m.holder = 'public' and not held then greatest(least(m.bytes, before + m.bytes - coalesce(g.bytes, 0)), 0) - wrong
+        else 0 end::bigint as only_public
 from mine m left join given g using (cell, which, holder) left join whole w using (cell, which)
 """
 
 ATTRIBUTION = """
-select how, counted, held, sum(bytes)::bigint as bytes, sum(wrong)::bigint as wrong,
+select how, counted, held, sum(bytes)::bigint as bytes, sum(wrong)::bigint as wrong, sum(only_public)::bigint as only_public,
     sum(case when how = 'none' and contested then bytes else 0 end)::bigint as contested,
-    sum(case when holder is null or (held and holder not like 'eni-%' and holder not like 'nat-%') then bytes else 0 end)::bigint as nameless,
-    sum(case when holder is null or (held and holder not like 'eni-%' and holder not like 'nat-%') then untold else 0 end)::bigint as untold,
-    sum(case when holder is null or (held and holder not like 'eni-%' and holder not like 'nat-%') then reused else 0 end)::bigint as reused
+    sum(case when nobody then bytes else 0 end)::bigint as nameless,
+    sum(case when nobody then untold else 0 end)::bigint as untold,
+    sum(case when nobody then reused else 0 end)::bigint as reused
 from judged group by all
 """
 
@@ -252,6 +260,37 @@ select sum(case when via <> '' then least(m.bytes, coalesce(t.bytes, 0)) else 0 
 from mine m left join truth t using (cell, via)
 """
 
+ACTIONS = """
+with mine as (select cell, action, sum(bytes) as bytes from in_cell group by all),
+truth as (select cell, case when refused then 'REJECT' else 'ACCEPT' end as action, sum(bytes) as bytes from true_cell group by all),
+found as (
+    select cell, action, coalesce(m.bytes, 0) as mine, coalesce(t.bytes, 0) as truth from mine m full join truth t using (cell, action)
+)
+select sum(case when action <> 'UNKNOWN' then least(mine, truth) else 0 end)::bigint as "right",
+    sum(case when action = 'UNKNOWN' then mine else 0 end)::bigint as "unknown",
+    sum(case when action <> 'UNKNOWN' then mine - least(mine, truth) else 0 end)::bigint as wrong,
+    sum(case when action = 'REJECT' then mine else 0 end)::bigint as rejected,
+    sum(case when action = 'REJECT' then truth else 0 end)::bigint as refused
+from found
+"""
+
+# What hops and the outsides of NAT gateways recorded, and what of it is published nowhere: beside the legs that count (a hop's, where it
+# counts for a pair). Of several flow logs one is published.
+PASSING = """
+with held as (
+    select window_start, named, src_addr, dst_addr, protocol, accepted, min(bytes) as bytes from (
+        select window_start, named, src_addr, dst_addr, protocol, accepted, flow_log, sum(bytes) as bytes
+        from {record} where leg in ('hop', 'nat_outside') group by all
+    ) group by all
+), due as (select window_start, named, src_addr, dst_addr, protocol, sum(bytes) as bytes from held group by all),
+mine as (
+    select window_start, named, src_addr, dst_addr, protocol, sum(bytes) as bytes
+    from (select *, unnest(reporters) as named from direction) group by all
+)
+select sum(d.bytes)::bigint as held, sum(greatest(d.bytes - coalesce(m.bytes, 0), 0))::bigint as missing
+from due d left join mine m using (window_start, named, src_addr, dst_addr, protocol)
+"""
+
 
 def judge(truth: Truth, hour: Hour, conversations: pa.Table | str, told: Told, job_at: int) -> dict[str, Any]:
     """What is right, wrong and unknown in one hour, in bytes. conversations: the rows, or a glob of their Parquet files.
@@ -273,14 +312,17 @@ def judge(truth: Truth, hour: Hour, conversations: pa.Table | str, told: Told, j
     db.execute(CELLS.format(record=record))
     db.execute(KNOWABLE.format(record=record, slack=SLACK))
     db.execute(TRUE_CELLS)
-    db.execute(ENDS)
+    db.execute(ENDS.format(private=PRIVATE))
     return {
         "ends": rows(truth, ATTRIBUTION),
         "roles": rows(truth, ROLES)[0],
         "legs": rows(truth, LEGS)[0],
         "ways": rows(truth, WAYS)[0],
+        "actions": rows(truth, ACTIONS)[0],
+        "passing": rows(truth, PASSING.format(record=record))[0],
         "bytes": bytes_held.compare(truth, hour),
         "tags": tags.compare(truth),
+        **described.compare(truth),
         "naive": baselines.latest_snapshot(truth, told.snapshot(job_at)),
         "events_only": baselines.events_only(truth, told.by_events()),
     }

@@ -55,7 +55,7 @@ class Outcome:
 
     def add(self, told: dict[str, Any]) -> None:
         for row in told["ends"]:
-            for measure in ("bytes", "wrong", "contested", "nameless", "untold", "reused"):
+            for measure in ("bytes", "wrong", "only_public", "contested", "nameless", "untold", "reused"):
                 self.ends[row["how"], row["counted"], row["held"], measure] += row[measure]
         for name, sums in told.items():
             if name != "ends":

@@ -9,7 +9,12 @@ from benchmarks.accuracy.measure import Outcome
 BY_ADDRESS = ("interval", "attested", "assumed", "aws_service", "network", "public", "none")
 MOST_UNATTRIBUTED = 0.01
 MOST_LOSS_HELD = 0.1
-MOST_ROLES_WRONG = 0.001
+MOST_WRONG = 0.001
+"""Of client and server, tags, legs and ways out."""
+MOST_UNKNOWN = {"places": 0.02, "resources": 0.03, "roles": 0.03, "ways": 0.1}
+"""Several times what estates show whose events arrive; small estates show most."""
+MOST_TAGS_MISSED = 0.03
+"""Unknown, or those that it had before."""
 
 
 def unattributed(outcome: Outcome) -> tuple[int, int, int]:
@@ -20,8 +25,20 @@ def unattributed(outcome: Outcome) -> tuple[int, int, int]:
     return nameless - excused, excused, outcome.total("bytes", BY_ADDRESS, counted=True, held=True)
 
 
+def unsaid_outside(outcome: Outcome) -> tuple[int, int, int]:
+    """Of ends that no interface holds, on legs that count: bytes of which nothing is said; bytes of services and known networks that are
+    only said to be public; all."""
+    nothing, only_public = (outcome.total(name, counted=True, held=False) for name in ("nameless", "only_public"))
+    return nothing, only_public, outcome.total("bytes", counted=True, held=False)
+
+
 def faults(outcome: Outcome) -> list[str]:
     """What the outcome fails of what accuracy is held to, in words."""
+    found = _of_bytes(outcome) + _of_ends(outcome) + _of_columns(outcome)
+    return [f"seed {outcome.seed}, {outcome.setting.words}: {fault}" for fault in found]
+
+
+def _of_bytes(outcome: Outcome) -> list[str]:
     found = []
     wrong = outcome.total("wrong")
     if wrong:
@@ -33,15 +50,51 @@ def faults(outcome: Outcome) -> list[str]:
             found.append(f"{held[name]:,} bytes are {name}")
     if held["inexact_pairs"]:
         found.append(f"{held['inexact_pairs']:,} of {held['pairs']:,} pairs are not counted from one complete reporter")
+    passing = outcome.sums["passing"]
+    if passing["missing"]:
+        found.append(f"{passing['missing']:,} of {passing['held']:,} bytes are missing on the legs hop and nat_outside")
+    return found
+
+
+def _of_ends(outcome: Outcome) -> list[str]:
+    found = []
     lacking, _, known = unattributed(outcome)
     if outcome.setting.loss <= MOST_LOSS_HELD and lacking > MOST_UNATTRIBUTED * known:
         found.append(
             f"{lacking:,} of {known:,} bytes at ends known by address name nobody though something told who it was"
         )
-    roles = outcome.sums["roles"]
-    if roles["wrong"] > MOST_ROLES_WRONG * roles.total():
-        found.append(f"client and server are wrong in {roles['wrong']:,} of {roles.total():,} bytes")
-    return [f"seed {outcome.seed}, {outcome.setting.words}: {fault}" for fault in found]
+    nothing, only_public, outside = unsaid_outside(outcome)
+    if nothing + only_public > MOST_UNATTRIBUTED * outside:
+        found.append(
+            f"{nothing:,} of {outside:,} bytes at ends outside are said to be nobody's, {only_public:,} of services and known networks only public"
+        )
+    for name, words in (("places", "account, VPC, subnet or zone"), ("resources", "kind, ARNs or name")):
+        if wrong := outcome.sums[name]["wrong"]:
+            found.append(f"{words} of a named end are wrong in {wrong:,} of {outcome.sums[name].total():,} bytes")
+    return found
+
+
+def _of_columns(outcome: Outcome) -> list[str]:
+    found = []
+    told = outcome.setting.loss <= MOST_LOSS_HELD
+    words = {"roles": "client and server", "tags": "tags", "legs": "legs", "ways": "ways out"}
+    for name, what in words.items():
+        sums = outcome.sums[name]
+        # The leg is the inventory's to tell: which interface is a gateway's, and which address is behind one.
+        if sums["wrong"] > MOST_WRONG * sums.total() and (told or name != "legs"):
+            found.append(f"{what} are wrong in {sums['wrong']:,} of {sums.total():,} bytes")
+    actions = outcome.sums["actions"]
+    if actions["wrong"] or actions["unknown"]:
+        found.append(f"action is wrong in {actions['wrong']:,} bytes and unknown in {actions['unknown']:,}")
+    words |= {"places": "accounts, VPCs, subnets or zones", "resources": "kinds, ARNs or names"}
+    for name, most in MOST_UNKNOWN.items():
+        sums = outcome.sums[name]
+        if told and sums["unknown"] > most * sums.total():
+            found.append(f"{words[name]} are unknown in {sums['unknown']:,} of {sums.total():,} bytes")
+    tags = outcome.sums["tags"]
+    if told and tags["unknown"] + tags["late"] > MOST_TAGS_MISSED * tags.total():
+        found.append(f"tags are unknown in {tags['unknown']:,} and late in {tags['late']:,} of {tags.total():,} bytes")
+    return found
 
 
 def tables(outcomes: Sequence[Outcome]) -> str:
@@ -50,7 +103,7 @@ def tables(outcomes: Sequence[Outcome]) -> str:
     for outcome in outcomes:
         by_setting.setdefault(outcome.setting.words, []).append(outcome)
     groups = list(by_setting.items())
-    return "\n\n".join([_headline(groups), _ends(groups), _rest(groups), _others(groups)])
+    return "\n\n".join([_headline(groups), _ends(groups), _said(groups), _rest(groups), _others(groups)])
 
 
 Groups = Sequence[tuple[str, Sequence[Outcome]]]
@@ -86,6 +139,7 @@ def _headline(groups: Groups) -> str:
     body = []
     for words, group in groups:
         lacking, excused, known = (sum(part) for part in zip(*(unattributed(o) for o in group), strict=True))
+        nothing, only_public, outside = (sum(part) for part in zip(*(unsaid_outside(o) for o in group), strict=True))
         body.append(
             [
                 words,
@@ -95,12 +149,14 @@ def _headline(groups: Groups) -> str:
                 f"{_sum(group, 'bytes', 'doubled') + _sum(group, 'bytes', 'invented'):,}",
                 _share(lacking, known),
                 _share(excused, known),
+                _share(nothing + only_public, outside),
+                f"{sum(_sum(group, name, 'wrong') for name in ('actions', 'places', 'resources')):,}",
                 _share(_sum(group, "roles", "wrong"), sum(o.sums["roles"].total() for o in group)),
             ]
         )
     head = [
         "Events and sweeps", "records", "bytes misattributed", "bytes missing", "bytes doubled", "unattributed, % of bytes",
-        "unknowable, %", "client/server wrong, %",
+        "unknowable, %", "outside unattributed, %", "action, place or resource wrong, bytes", "client/server wrong, %",
     ]  # fmt: skip
     return _table("**What it is held to.** One row is one setting, over all seeds and hours.", head, body)
 
@@ -113,9 +169,11 @@ def _ends(groups: Groups) -> str:
         shares = [_share(_ends_sum(group, "bytes", (how,), counted=True), known) for how in BY_ADDRESS]
         none = {m: _ends_sum(group, m, counted=True) for m in ("contested", "untold", "reused")}
         wrong = _ends_sum(group, "wrong", BY_ADDRESS, counted=True)
+        outside = [sum(part) for part in zip(*(unsaid_outside(o) for o in group), strict=True)]
         body.append(
             [words, f"{own / 1e6:,.0f}", f"{own_wrong:,}", f"{known / 1e6:,.0f}", *shares]
             + [_share(none[m], known) for m in ("contested", "untold", "reused")]
+            + [_share(part, known) for part in outside[:2]]
             + [f"{wrong:,}"]
         )
     head = [
@@ -125,8 +183,34 @@ def _ends(groups: Groups) -> str:
         "by address, MB",
         *(f"{how}, %" for how in BY_ADDRESS),
     ]
-    head += ["of none: contested, %", "nothing told, %", "changing hands, %", "wrong, bytes"]
+    head += [
+        "of none: contested, %",
+        "nothing told, %",
+        "changing hands, %",
+        "outside, %",
+        "only public, %",
+        "wrong, bytes",
+    ]
     return _table("**How ends are known,** in bytes at both ends of rows on the legs that count.", head, body)
+
+
+def _said(groups: Groups) -> str:
+    body = []
+    for words, group in groups:
+        cells = [words]
+        for name in ("places", "resources"):
+            whole = sum(_sum(group, name, part) for part in ("right", "unknown", "wrong"))
+            cells += [_share(_sum(group, name, part), whole) for part in ("right", "unknown")]
+            cells.append(f"{_sum(group, name, 'wrong'):,}")
+        refused, wrong = _sum(group, "actions", "refused"), _sum(group, "actions", "wrong")
+        held, missing = _sum(group, "passing", "held"), _sum(group, "passing", "missing")
+        cells += [f"{refused:,}", f"{wrong:,}", f"{held / 1e6:,.0f}", f"{missing:,}"]
+        body.append(cells)
+    head = [
+        "Events and sweeps", "account, VPC, subnet, zone right, %", "unknown, %", "wrong, bytes", "kind, ARNs, name right, %", "unknown, %",
+        "wrong, bytes", "refused, bytes", "action wrong, bytes", "hop and nat_outside, MB", "of it missing, bytes",
+    ]  # fmt: skip
+    return _table("**What is said of named ends, actions and what passed,** on all legs.", head, body)
 
 
 def _rest(groups: Groups) -> str:

@@ -113,10 +113,14 @@ class Truth:
 
 # What a record shows: without packet addresses an end shows the address of the interface that reports it or passes it on. Then the
 # holder of what is shown is that interface, and so it is beyond a NAT gateway. reporter: null for a regional NAT gateway in a format
-# without resource-id, whose records name nobody.
+# without resource-id, whose records name nobody. refused: by the reporter, or by an end that recorded the same connection too.
 RECORD = """
-with seen as (
-    select r.*, o.has_packet_addresses, o.has_vpc_id, i.interface_id, i.vpc_id, i.public_address,
+with refusals as (
+    select distinct r.connection, r.up
+    from read_parquet('{part}', hive_partitioning = false) r join object o using (object)
+    where r.line < o.readable_lines and not r.accepted
+), seen as (
+    select r.*, not r.accepted or (refusals.up is not null and r.point in ('client', 'server')) as refused, o.has_packet_addresses, o.has_vpc_id, i.interface_id, i.vpc_id, i.public_address,
         c.client_port, c.server_port, c.protocol,
         case when i.interface_id like 'nat-%' and not o.has_resource_id then '' else i.interface_id end as named,
         r.point = 'nat_outside' or (not o.has_packet_addresses and (
@@ -134,6 +138,7 @@ with seen as (
     join connection c using (connection)
     left join interface at_client on at_client.interface = client.interface
     left join interface at_server on at_server.interface = server.interface
+    left join refusals on refusals.connection = r.connection and refusals.up = r.up
     where r.line < o.readable_lines
 ), shown as (
     select *,
@@ -149,7 +154,7 @@ with seen as (
 select *, case when up then client else server end as source, case when up then server else client end as destination from (
 select connection, up, flow_log, reporter, named, end_is_logged,
     not has_packet_addresses and (point like 'hop_%' or (point = 'nat_inside' and interface_id not like 'nat-%')) as hides_an_end,
-    point = 'client' and not accepted as refused_at_client, vpc_id, has_vpc_id, point, accepted, leg::varchar as leg, way::varchar as way,
+    point = 'client' and not accepted as refused_at_client, vpc_id, has_vpc_id, point, accepted, refused, leg::varchar as leg, way::varchar as way,
     start, start + (last_packet - first_packet) // 1000 + 1 as ends, bytes, start - start % 300 as window_start,
     protocol, case when protocol in (1, 58) then -1 else client_port end as client_port,
     case when protocol in (1, 58) then -1 else server_port end as server_port,

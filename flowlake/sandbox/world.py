@@ -24,9 +24,11 @@ def write_world(out: Path, emission: Emission) -> None:
     estate, table = emission.estate, emission.tables
     truth = out / "truth"
     truth.mkdir(parents=True, exist_ok=True)
+    names = {_arn(thing): thing.attributes["name"] for thing in estate.things if thing.attributes.get("name")}
     rows = [
         {
             **tables.describe_interface(i),
+            "names": sorted({i.name, *(names[arn] for arn in i.arns if arn in names)}),
             "interface": i.index,
             "created": i.created,
             "deleted": None if i.deleted >= 1 << 60 else i.deleted,
@@ -86,13 +88,16 @@ _IDS_AS_ARNS = {
 }  # fmt: skip
 
 
+def _arn(thing: Thing) -> str:
+    if thing.kind not in _IDS_AS_ARNS:
+        return thing.id
+    service, path = _IDS_AS_ARNS[thing.kind]
+    return f"arn:aws:{service}:{thing.region}:{thing.account.id}:{path}{thing.id}"
+
+
 def _tag_row(thing: Thing, since: int, until: int, tags: dict[str, str]) -> dict[str, Any]:
-    entity = thing.id
-    if thing.kind in _IDS_AS_ARNS:
-        service, path = _IDS_AS_ARNS[thing.kind]
-        entity = f"arn:aws:{service}:{thing.region}:{thing.account.id}:{path}{thing.id}"
     return {
-        "entity": entity,
+        "entity": _arn(thing),
         "since": since,
         "until": None if until >= FOREVER else until,
         "tags": sorted(tags.items()),

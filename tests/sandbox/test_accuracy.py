@@ -27,6 +27,7 @@ HOUR = Hour.parse("2026-01-01T00")
 JOB_AT = (HOUR.ends + 900) * 1000
 
 Judge = Callable[[pa.Table], Outcome]
+Tampered = Callable[[pa.Table], pa.Table]
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +76,7 @@ def replaced(rows: pa.Table, where: pa.Array, **columns: Any) -> pa.Table:
     return rows
 
 
-def first(rows: pa.Table, **wanted: str) -> pa.Array:
+def first(rows: pa.Table, **wanted: str | bool) -> pa.Array:
     """A mask of the first row with these values and bytes both ways."""
     match = pc.and_(pc.greater(rows["uploaded"], 0), pc.greater(rows["downloaded"], 0))
     for name, value in wanted.items():
@@ -127,6 +128,101 @@ def test_naming_nobody_is_found_where_something_told(rows: pa.Table, outcome_of:
     assert pc.any(known).as_py()
     nameless = replaced(rows, known, server_interface_id=None, server_attribution="none")
     assert any("name nobody though something told" in fault for fault in faults(outcome_of(nameless)))
+
+
+def every(rows: pa.Table, name: str, *values: str) -> pa.Array:
+    """A mask of the rows with one of these values."""
+    found = pc.is_in(rows[name], pa.array(values))
+    assert pc.any(found).as_py()
+    return found
+
+
+def opposite_actions(rows: pa.Table) -> pa.Table:
+    return replaced(
+        replaced(rows, every(rows, "action", "REJECT"), action="ACCEPT"),
+        every(rows, "action", "ACCEPT"),
+        action="REJECT",
+    )
+
+
+def refusals_as_accepted(rows: pa.Table) -> pa.Table:
+    return replaced(rows, every(rows, "action", "REJECT"), action="ACCEPT")
+
+
+def nobody_outside(rows: pa.Table) -> pa.Table:
+    outside = every(rows, "server_attribution", "aws_service", "network", "public")
+    return replaced(rows, outside, server_attribution="none")
+
+
+def nothing_but_public(rows: pa.Table) -> pa.Table:
+    return replaced(rows, every(rows, "server_attribution", "aws_service", "network"), server_attribution="public")
+
+
+def held_by(kind: str, **columns: str) -> Tampered:
+    """One far end with a private address that an interface holds is said to be no interface's."""
+
+    def changed(rows: pa.Table) -> pa.Table:
+        one = first(rows, server_attribution="interval", server_rfc1918=True)
+        return replaced(rows, one, server_attribution=kind, server_interface_id=None, **columns)
+
+    return changed
+
+
+def another(column: str, value: Any, end: str = "interface_id") -> Tampered:
+    """The first row with such an end says something else of it."""
+
+    def changed(rows: pa.Table) -> pa.Table:
+        named = pc.is_valid(rows[f"{column.partition('_')[0]}_{end}"])
+        assert pc.any(named).as_py()
+        return replaced(
+            rows, pa.array([i == pc.index(named, True).as_py() for i in range(rows.num_rows)]), **{column: value}
+        )
+
+    return changed
+
+
+def everywhere(**columns: Any) -> Tampered:
+    return lambda rows: replaced(rows, pa.array([True] * rows.num_rows), **columns)
+
+
+def without(leg: str) -> Tampered:
+    return lambda rows: rows.filter(pc.invert(every(rows, "leg", leg)))
+
+
+@pytest.mark.parametrize(
+    ("tampered", "fault"),
+    [
+        (opposite_actions, "action is wrong in"),
+        (refusals_as_accepted, "action is wrong in"),
+        (everywhere(action="UNKNOWN"), "unknown in"),
+        (nobody_outside, "bytes at ends outside are said to be nobody's"),
+        (nothing_but_public, "of services and known networks only public"),
+        (held_by("aws_service", server_aws_service="S3"), "are misattributed (aws_service"),
+        (held_by("network", server_network_name="office"), "are misattributed (network"),
+        (held_by("public"), "are misattributed (public"),
+        (another("client_account_id", "123456789012"), "account, VPC, subnet or zone of a named end are wrong"),
+        (another("client_vpc_id", "vpc-another"), "account, VPC, subnet or zone of a named end are wrong"),
+        (another("server_subnet_id", "subnet-another"), "account, VPC, subnet or zone of a named end are wrong"),
+        (another("server_az_id", "use1-az9"), "account, VPC, subnet or zone of a named end are wrong"),
+        (another("client_arns", ["arn:aws:ec2:::instance/i-1"], "name"), "kind, ARNs or name of a named end are wrong"),
+        (another("server_name", "another"), "kind, ARNs or name of a named end are wrong"),
+        (everywhere(client_vpc_id=None), "accounts, VPCs, subnets or zones are unknown in"),
+        (everywhere(server_arns=[]), "kinds, ARNs or names are unknown in"),
+        (everywhere(client_tags=[("Name", "nobody")]), "tags are wrong in"),
+        (everywhere(server_tags=None), "tags are unknown in"),
+        (everywhere(leg="direct"), "legs are wrong in"),
+        (everywhere(path_via="peering"), "ways out are wrong in"),
+        (everywhere(path_via=None), "ways out are unknown in"),
+        (everywhere(roles_by="unknown"), "client and server are unknown in"),
+        (without("hop"), "bytes are missing on the legs hop and nat_outside"),
+        (without("nat_outside"), "bytes are missing on the legs hop and nat_outside"),
+    ],
+)
+def test_what_is_changed_in_one_way_is_a_fault(
+    rows: pa.Table, outcome_of: Judge, tampered: Tampered, fault: str
+) -> None:
+    found = faults(outcome_of(tampered(rows)))
+    assert any(fault in one for one in found), found
 
 
 def test_the_command_writes_its_tables_between_the_markers_and_says_what_failed(
