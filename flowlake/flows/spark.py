@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flowlake.flows.java_archive import java_options as archived_classes
@@ -29,7 +30,6 @@ _LAPTOP = {
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
     "spark.sql.catalogImplementation": "in-memory",
-    "spark.log.level": "ERROR",
     "spark.python.daemon.module": "flowlake.flows.workers",
 }
 
@@ -37,6 +37,9 @@ SHORT_LIVED_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 """The JVM moves bytes between workers for a minute or two: what its second compiler and its parallel collector cost is
 never earned back.
 """
+
+
+_LOG_ERRORS_ONLY = f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties').as_uri()}"
 
 
 def session(
@@ -64,13 +67,12 @@ def session(
         os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
         threads = cores or os.cpu_count() or 1
         builder = builder.master(f"local[{threads}]").config("spark.driver.memory", driver_memory)
-        builder = builder.config("spark.driver.extraJavaOptions", java_options)
+        builder = builder.config("spark.driver.extraJavaOptions", f"{java_options} {_LOG_ERRORS_ONLY}")
         builder = builder.config("spark.sql.shuffle.partitions", str(shuffle_partitions or threads))
         for key, value in _LAPTOP.items():
             builder = builder.config(key, value)
     started = builder.getOrCreate()
     if local:
-        started.sparkContext.setLogLevel("ERROR")
         threading.Thread(target=_wake_workers, args=(started, threads), daemon=True).start()
     return started
 
