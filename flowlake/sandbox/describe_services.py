@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from flowlake.sandbox.describe_interfaces import LONG_AGO, Item, mac, moment, tag_list
 from flowlake.sandbox.estate import Estate
 from flowlake.sandbox.model import Account, Interface, Thing
+
+
+def _of_account(thing: Thing) -> str:
+    """What tells databases of one name in two accounts apart in the names of their endpoints."""
+    return hashlib.sha256(thing.account.id.encode()).hexdigest()[:11]
 
 
 def load_balancer(thing: Thing) -> Item:
@@ -55,7 +62,7 @@ def db_instance(thing: Thing) -> Item:
             "Subnets": [{"SubnetIdentifier": s.id} for s in a["subnets"]],
             "VpcId": a["vpc"].id,
         },
-        "Endpoint": {"Address": f"{a['name']}.c9akciq32.{thing.region}.rds.amazonaws.com", "Port": a["port"]},
+        "Endpoint": {"Address": f"{a['name']}.c{_of_account(thing)}.{thing.region}.rds.amazonaws.com", "Port": a["port"]},
         "Engine": a["engine"],
         "InstanceCreateTime": LONG_AGO,
         "MultiAZ": False,
@@ -71,7 +78,7 @@ def db_proxy(thing: Thing) -> Item:
         "CreatedDate": LONG_AGO,
         "DBProxyArn": thing.id,
         "DBProxyName": a["name"],
-        "Endpoint": f"{a['name']}.proxy-c9akciq32.{thing.region}.rds.amazonaws.com",
+        "Endpoint": f"{a['name']}.proxy-c{_of_account(thing)}.{thing.region}.rds.amazonaws.com",
         "EngineFamily": {"postgres": "POSTGRESQL", "mysql": "MYSQL"}[a["engine"]],
         "Status": "available",
         "Targets": [{"RdsResourceId": target, "Type": "RDS_INSTANCE"} for target in a["targets"]],
