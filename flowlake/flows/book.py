@@ -163,7 +163,7 @@ def build(rows: Iterable[Row], hour_starts: int, until: int = OPEN, margin_ms: i
     _end_with_instances(timelines)
     begins = hour_starts * 1000 - margin_ms
     claims = sorted(_claims(timelines, begins), key=attrgetter("vpc_id", "addr", "valid_from", "interface_id"))
-    topology = _topology(timelines, begins)
+    topology = _topology(timelines, begins, ends)
     states = _joined(sorted(_states(timelines, begins, ends + margin_ms), key=lambda s: (s.interface_id, s.valid_from)))
     resources, public = list(_resources(timelines, begins)), _public_claims(timelines, begins)
     return Book(hour_starts, states, claims, topology, resources, frozenset(swept), public)
@@ -799,11 +799,18 @@ def _runs(addr: str, told: list[_Had], vpcs: Mapping[str, str]) -> Iterator[Clai
 # --- topology --------------------------------------------------------------------------------------------------------
 
 
-def _alive(timelines: Timelines, kind: str, begins: int) -> Iterator[tuple[str, Row]]:
-    """Entities of a kind that were there at some time from begins on, in the last state known."""
+def _alive(timelines: Timelines, kind: str, begins: int, ends: int) -> Iterator[tuple[str, Row]]:
+    """Entities of a kind in each state that they were in at some time of [begins, ends], in order. What was first seen
+    afterwards, and not by the event that made it, is taken to have been there.
+    """
     for entity_id, line in timelines.get(kind, {}).items():
-        if line.states and line.ended_at >= begins:
-            yield entity_id, line.states[-1].attributes
+        if not line.states or line.ended_at < begins:
+            continue
+        there = [state for state in line.states if state.valid_from <= ends and state.valid_to >= begins]
+        if not there and line.states[0].from_source != "event":
+            there = line.states[:1]
+        for state in there:
+            yield entity_id, state.attributes
 
 
 def _detail(row: Row) -> dict[str, Any]:
@@ -811,20 +818,24 @@ def _detail(row: Row) -> dict[str, Any]:
     return json.loads(detail) if isinstance(detail, str) else dict(detail or {})
 
 
-def _topology(timelines: Timelines, begins: int) -> Topology:
+def _topology(timelines: Timelines, begins: int, ends: int) -> Topology:
+    """What lay where in [begins, ends]. A VPC has every range that it had then or is told to have later: an address of
+    its own is not to be taken for another VPC's.
+    """
     topology = Topology()
-    for vpc_id, row in _alive(timelines, "vpc", begins):
-        topology.vpc_ranges[vpc_id] = sorted(row.get("cidr_blocks") or ())
+    for vpc_id, row in _alive(timelines, "vpc", begins, OPEN):
+        ranges = {*topology.vpc_ranges.get(vpc_id, ()), *(row.get("cidr_blocks") or ())}
+        topology.vpc_ranges[vpc_id] = sorted(ranges)
         topology.vpc_owner[vpc_id] = (row.get("account_id"), row.get("region"))
     edges: dict[str, set[str]] = {}
-    for _, row in _alive(timelines, "peering", begins):
+    for _, row in _alive(timelines, "peering", begins, ends):
         detail = _detail(row)
         accepter = detail.get("accepter_vpc_id")
         if row.get("vpc_id") and accepter and detail.get("status", "active") == "active":
             edges.setdefault(row["vpc_id"], set()).add(accepter)
             edges.setdefault(accepter, set()).add(row["vpc_id"])
     hubs: dict[str, set[str]] = {}
-    for _, row in _alive(timelines, "transit_gateway_attachment", begins):
+    for _, row in _alive(timelines, "transit_gateway_attachment", begins, ends):
         detail = _detail(row)
         attached = row.get("vpc_id") or (detail.get("resource_id") if detail.get("resource_type") == "vpc" else None)
         for hub in row.get("member_of") or ():
@@ -834,18 +845,20 @@ def _topology(timelines: Timelines, begins: int) -> Topology:
         for vpc_id in members:
             edges.setdefault(vpc_id, set()).update(members - {vpc_id})
     topology.reachable = {vpc_id: sorted(others) for vpc_id, others in sorted(edges.items())}
-    lists = {entity_id: row.get("cidr_blocks") or () for entity_id, row in _alive(timelines, "prefix_list", begins)}
+    lists = {
+        entity_id: row.get("cidr_blocks") or () for entity_id, row in _alive(timelines, "prefix_list", begins, ends)
+    }
     main: dict[str, list[tuple[str, str]]] = {}
-    for _, row in _alive(timelines, "route_table", begins):
+    for _, row in _alive(timelines, "route_table", begins, ends):
         routes = sorted({pair for text in row.get("routes") or () for pair in _routes(text, lists)})
         for subnet_id in row.get("subnet_ids") or ():
             topology.routes[subnet_id] = routes
         if _detail(row).get("main") and row.get("vpc_id"):
             main[row["vpc_id"]] = routes
-    for subnet_id, row in _alive(timelines, "subnet", begins):
+    for subnet_id, row in _alive(timelines, "subnet", begins, ends):
         if subnet_id not in topology.routes and row.get("vpc_id") in main:
             topology.routes[subnet_id] = main[row["vpc_id"]]
-    for flow_log_id, row in _alive(timelines, "flow_log", begins):
+    for flow_log_id, row in _alive(timelines, "flow_log", begins, ends):
         detail = _detail(row)
         topology.flow_logs[flow_log_id] = FlowLog(
             flow_log_id, detail.get("traffic_type"), detail.get("max_aggregation_seconds"), detail.get("resource_id")

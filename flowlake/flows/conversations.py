@@ -104,7 +104,7 @@ def choose(rows: Mapping[str, npt.NDArray], world: World) -> Chosen:
     fate[on_hop] = ON_HOP
     fate[leg == NAT_OUTSIDE] = OUTSIDE
     fate[rows["duplicate"]] = DUPLICATE
-    action = _refused_on_arrival(rows, fate, action)
+    action = _refused_on_arrival(rows, fate, action, world)
     return Chosen(rows, fate, hop_leg, action, doubts, _handovers(rows, world, receiver_first))
 
 
@@ -454,9 +454,11 @@ def _vpc_of_interface(interface_vpc: npt.NDArray, who: npt.NDArray) -> npt.NDArr
     return np.where(who >= 0, interface_vpc[np.where(who >= 0, who, 0)], NOBODY)
 
 
-def _refused_on_arrival(rows: Mapping[str, npt.NDArray], fate: npt.NDArray, action: npt.NDArray) -> npt.NDArray:
+def _refused_on_arrival(
+    rows: Mapping[str, npt.NDArray], fate: npt.NDArray, action: npt.NDArray, world: World
+) -> npt.NDArray:
     """Sender's accepted rows count as REJECT where the receiver, whose records are only evidence, refused that very
-    connection.
+    connection around that time and did not accept it as well.
     """
     refused = np.flatnonzero((fate == OTHER_REPORTER) & (rows["position"] == RECEIVER) & (action == REJECT))
     if not len(refused):
@@ -464,10 +466,25 @@ def _refused_on_arrival(rows: Mapping[str, npt.NDArray], fate: npt.NDArray, acti
     counted = np.flatnonzero((fate == COUNTED) & (rows["position"] == SENDER) & (action == ACCEPT))
     accepted = np.flatnonzero((rows["position"] == RECEIVER) & (action == ACCEPT))
     connection = _connection(rows)
-    also_accepted = set(connection[accepted].tolist())
-    keys = np.array(sorted(set(connection[refused].tolist()) - also_accepted), dtype=np.uint64)
-    action[counted[np.isin(connection[counted], keys)]] = REJECT
+    counted = counted[np.isin(connection[counted], connection[refused])]
+    near = world.settings.two_clocks_seconds
+    was_refused = _around(rows, connection, counted, refused, near)
+    was_refused[was_refused] = ~_around(rows, connection, counted[was_refused], accepted, near)
+    action[counted[was_refused]] = REJECT
     return action
+
+
+def _around(rows: Mapping[str, npt.NDArray], connection: U64, at: I64, others: I64, near: int) -> Bools:
+    """Whether some other row of the same connection lies no more than near seconds from the row."""
+    others = others[np.argsort(connection[others], kind="stable")]
+    found = np.zeros(len(at), dtype=np.bool_)
+    begin, stop = (np.searchsorted(connection[others], connection[at], side) for side in ("left", "right"))
+    for r, k in each_of(begin, stop):
+        one, other = at[r], others[k]
+        found[r] |= (rows["first"][other] <= rows["last"][one] + near) & (
+            rows["last"][other] >= rows["first"][one] - near
+        )
+    return found
 
 
 def _connection(rows: Mapping[str, npt.NDArray]) -> U64:

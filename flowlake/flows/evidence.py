@@ -74,8 +74,9 @@ def examine(summary: Summary, lookup: Lookup) -> Worker:
     """Settles each sum's direction, and whether its own side is the interface itself or traffic it forwards.
 
     direction is the record's flow-direction; else by the interface's primary address in the book; else by its other
-    addresses there (IPv6 shows itself, where IPv4 shows the primary); else by the one address that all of the
-    interface's sums have in common; else it stays unsaid.
+    addresses there (IPv6 shows itself, where IPv4 shows the primary); else, of IPv4, by the one address that all sums
+    have in common of an interface with no known primary one that is no appliance; of IPv6 by the one end that lies in
+    its VPC's ranges; else it stays unsaid.
     """
     sums = summary.sums()
     high, low = summary.addresses.high, summary.addresses.low
@@ -85,6 +86,7 @@ def examine(summary: Summary, lookup: Lookup) -> Worker:
         name: sums[name].to_numpy() for name in ("interface", "src", "dst", "pkt_src", "pkt_dst", "direction", "extra")
     }
     direction = col["direction"].copy()
+    forwards = _forwards(summary, lookup, names, interface, col)
     unsaid = direction == UNSAID
     if bool(unsaid.any()):
         code = interface[col["interface"]]
@@ -103,14 +105,19 @@ def examine(summary: Summary, lookup: Lookup) -> Worker:
                 )
                 said = np.where(sends, EGRESS, np.where(receives, INGRESS, UNSAID))
                 direction[rest] = np.where(sends & receives, UNSAID, said)
-        still = np.flatnonzero((direction == UNSAID) & (col["interface"] != NULL))
-        if len(still):
-            # An interface has one address to show in each family.
-            v6 = high[col["src"][still]] != 0
-            of = col["interface"][still] * 2 + v6
-            direction[still] = _by_common_address(of, col["src"][still], col["dst"][still])
+        still = (direction == UNSAID) & (col["interface"] != NULL) & np.isin(forwards[col["interface"]], (0, NAT))
+        v6 = high[col["src"]] != 0
+        # Of IPv4 it shows one address. Of IPv6 each of many, and what they have in common may be whom they speak to.
+        rest = np.flatnonzero(still & ~v6 & ~(has if len(lookup.interfaces) else np.zeros(len(still), np.bool_)))
+        if len(rest):
+            direction[rest] = _by_common_address(col["interface"][rest], col["src"][rest], col["dst"][rest])
+        rest = np.flatnonzero(still & v6)
+        if len(rest):
+            vpc = _vpcs_of(summary, lookup, interface)[col["interface"][rest]]
+            sends, receives = (within(lookup, vpc, high[at], low[at]) for at in (col["src"][rest], col["dst"][rest]))
+            said = np.where(sends, EGRESS, np.where(receives, INGRESS, UNSAID))
+            direction[rest] = np.where(sends == receives, UNSAID, said)
     sums = sums.set_column(sums.schema.get_field_index("direction"), "direction", pa.array(direction, pa.int8()))
-    forwards = _forwards(summary, lookup, names, interface, col)
     sends = direction == EGRESS
     local = np.where(sends, col["src"], col["dst"]).astype(np.int64)
     local_pkt = np.where(sends, col["pkt_src"], col["pkt_dst"]).astype(np.int64)
@@ -121,7 +128,7 @@ def examine(summary: Summary, lookup: Lookup) -> Worker:
 
 
 def _by_common_address(interface: npt.NDArray, src: npt.NDArray, dst: npt.NDArray) -> npt.NDArray[np.int8]:
-    """Directions by the address that is in every sum of the interface (and family), where there is just one such."""
+    """Directions by the address that is in every sum of the interface, where there is just one such."""
     table = pa.table({"i": np.concatenate([interface, interface]), "a": np.concatenate([src, dst])})
     # A sum between an address and itself counts it once.
     once = pa.array(np.concatenate([np.ones(len(src), np.int64), (src != dst).astype(np.int64)]))
@@ -179,17 +186,22 @@ def _own(
     asked = np.flatnonzero(own & (local != local_pkt))
     if not len(asked):
         return own
-    interface_vpc = np.full(len(interface), NOBODY, dtype=np.int32)
-    known = interface >= 0
-    interface_vpc[known] = lookup.interface_vpc[interface[known]]
-    facts = summary.facts
-    said = [facts[c].get("vpc_id") if c in facts else None for c in range(len(interface))]
-    interface_vpc = np.where(interface_vpc >= 0, interface_vpc, lookup.vpcs.codes(said))
+    interface_vpc = _vpcs_of(summary, lookup, interface)
     # A VPC whose ranges are not known may hold any private address, and no public one.
     own[asked] = within(lookup, interface_vpc[code[asked]], high[local_pkt[asked]], low[local_pkt[asked]])
     rest = asked[~own[asked] & (interface[code[asked]] >= 0)]
     own[rest] = ever_holds(lookup, interface[code[rest]], high[local_pkt[rest]], low[local_pkt[rest]])
     return own
+
+
+def _vpcs_of(summary: Summary, lookup: Lookup, interface: I32) -> I32:
+    """The VPC of each interface (by the summary's code), by the book, else by its records; else NOBODY."""
+    vpc = np.full(len(interface), NOBODY, dtype=np.int32)
+    known = interface >= 0
+    vpc[known] = lookup.interface_vpc[interface[known]]
+    facts = summary.facts
+    said = [facts[c].get("vpc_id") if c in facts else None for c in range(len(interface))]
+    return np.where(vpc >= 0, vpc, lookup.vpcs.codes(said)).astype(np.int32)
 
 
 def _inside_of_regional(

@@ -248,7 +248,8 @@ def scopes(lookup: Lookup, vpc: I32, high: U64, low: U64) -> I32:
     address.
 
     NOBODY where none or several fit. A VPC whose ranges are not known is taken to hold the private addresses it
-    speaks to.
+    speaks to, but for those that another's ranges hold: these may be either's. An address that an interface of the VPC
+    ever held lies in it, whatever its ranges.
     """
     scope = np.full(len(vpc), NOBODY, dtype=np.int32)
     for one in np.unique(vpc[vpc >= 0]).tolist():
@@ -262,10 +263,12 @@ def scopes(lookup: Lookup, vpc: I32, high: U64, low: U64) -> I32:
             there = _held(lookup.known_ranges(neighbour), h, lo)
             fits += there
             other[there] = neighbour
-        unknown_ranges = one if not ranges else NOBODY
-        private = ~is_public(h, lo)
-        elsewhere = np.where(fits == 1, other, np.where((fits == 0) & private, unknown_ranges, NOBODY))
-        scope[rows] = np.where(mine, one, elsewhere)
+        if ranges:
+            elsewhere = np.where(fits == 1, other, NOBODY)
+        else:
+            elsewhere = np.where((fits == 0) & ~is_public(h, lo), one, NOBODY)
+        begin, stop = lookup.claims.find(np.full(len(rows), one, np.int64), h, lo)
+        scope[rows] = np.where(mine | (stop > begin), one, elsewhere)
     return scope
 
 

@@ -223,7 +223,7 @@ class Summary:
             stray = data & ~here
             counts.stray_records += int(np.count_nonzero(stray))
             counts.stray_bytes += int(amounts[stray].sum())
-        own = self.interfaces.of_column(batch["interface_id"]) if "interface_id" in names else np.zeros(size, np.int32)
+        own = self._reporters(batch, names, transit)
         if not bool(data.all()):
             silent = np.flatnonzero(~data)
             self._no_traffic(at, counts, own[silent], here[silent], status[silent], starts[silent], ends[silent])
@@ -248,21 +248,13 @@ class Summary:
     def _keys(
         self, batch: pa.RecordBatch, names: set[str], own: npt.NDArray[np.int32], transit: bool
     ) -> dict[str, npt.NDArray]:
-        """What records are told apart by, and their flags. own: the codes of their interface_id."""
+        """What records are told apart by, and their flags. own: the codes of who reports them."""
         size = batch.num_rows
         nothing = np.zeros(size, dtype=np.int32)
 
         def addresses(name: str) -> npt.NDArray[np.int32]:
             return self.addresses.of_column(batch[name]) if name in names else nothing
 
-        interface = own
-        named_by = "tgw_attachment_id" if transit else "interface_id"
-        if named_by not in names and "resource_id" in names:
-            named_by = "resource_id"
-        if named_by != "interface_id":
-            interface = self.interfaces.of_column(batch[named_by]) if named_by in names else nothing
-        elif "resource_id" in names and bool((own == NULL).any()):
-            interface = np.where(own == NULL, self.interfaces.of_column(batch["resource_id"]), own)
         if "action" in names:
             action = _codes(batch["action"], {"ACCEPT": ACCEPT, "REJECT": REJECT}, UNKNOWN_ACTION)
         else:
@@ -271,7 +263,7 @@ class Summary:
         if "flow_direction" in names:
             direction = _codes(batch["flow_direction"], {"ingress": INGRESS, "egress": EGRESS}, UNSAID)
         return {
-            "interface": interface,
+            "interface": own,
             "src": addresses("srcaddr"),
             "dst": addresses("dstaddr"),
             "pkt_src": addresses("pkt_srcaddr"),
@@ -281,6 +273,20 @@ class Summary:
             "direction": direction,
             **{name: _numbers(batch, name, names, size) for name in ("srcport", "dstport", "protocol", "tcp_flags")},
         }
+
+    def _reporters(self, batch: pa.RecordBatch, names: set[str], transit: bool) -> npt.NDArray[np.int32]:
+        """Who reports each line, of traffic or of none: the interface, the transit gateway's attachment, or what stands
+        for interfaces of its own (a regional NAT gateway).
+        """
+        named_by = "tgw_attachment_id" if transit else "interface_id"
+        if named_by not in names and "resource_id" in names:
+            named_by = "resource_id"
+        if named_by not in names:
+            return np.zeros(batch.num_rows, dtype=np.int32)
+        own = self.interfaces.of_column(batch[named_by])
+        if named_by == "interface_id" and "resource_id" in names and bool((own == NULL).any()):
+            return np.where(own == NULL, self.interfaces.of_column(batch["resource_id"]), own)
+        return own
 
     def _extra(self, batch: pa.RecordBatch, names: set[str]) -> npt.NDArray[np.int32]:
         """Code of the batch's rows for all fields that are evidence only, together: there are few distinct ones."""

@@ -62,7 +62,10 @@ def db_instance(thing: Thing) -> Item:
             "Subnets": [{"SubnetIdentifier": s.id} for s in a["subnets"]],
             "VpcId": a["vpc"].id,
         },
-        "Endpoint": {"Address": f"{a['name']}.c{_of_account(thing)}.{thing.region}.rds.amazonaws.com", "Port": a["port"]},
+        "Endpoint": {
+            "Address": f"{a['name']}.c{_of_account(thing)}.{thing.region}.rds.amazonaws.com",
+            "Port": a["port"],
+        },
         "Engine": a["engine"],
         "InstanceCreateTime": LONG_AGO,
         "MultiAZ": False,

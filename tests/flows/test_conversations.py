@@ -1135,7 +1135,86 @@ def test_a_stranger_in_the_default_format_is_placed_by_the_address_all_its_recor
     ]
 
 
-def test_a_stranger_with_ipv4_and_ipv6_is_placed_by_the_address_shared_in_each_family() -> None:
+@pytest.mark.parametrize("both", [True, False])
+def test_whom_a_stranger_with_two_ipv6_addresses_speaks_to_is_not_taken_for_itself(both: bool) -> None:
+    """2600:1f18::9 is in all of eni-new's records, and eni-db's by the book."""
+    network = vpc("vpc-1", "10.0.0.0/16", "2600:1f18::/56")
+    db = eni("eni-db", "10.0.0.9", "2600:1f18::9")
+    told = """
+        {0} 2600:1f18::a1 2600:1f18::9  40000  5432 6  100 10:01:00 10:01:59 ACCEPT OK
+        {0} 2600:1f18::9  2600:1f18::a1  5432 40000 6 1000 10:01:00 10:01:59 ACCEPT OK
+        {0} 2600:1f18::a2 2600:1f18::9  40001  5432 6  200 10:01:00 10:01:59 ACCEPT OK
+        {0} 2600:1f18::9  2600:1f18::a2  5432 40001 6 2000 10:01:00 10:01:59 ACCEPT OK
+        """
+    log = flow_log("fl-1")
+    log["detail"] = {**log["detail"], "resource_id": "vpc-1"}
+    written = told.format("eni-new") + (told.format("eni-db") if both else "")
+    answer = run(steady(network, A, db, log), {"fl-1": lines(PLAIN, written)})
+    assert answer.show("client_addr", "server_interface_id", "uploaded", "downloaded", "flags") == [
+        ("2600:1f18::a1", "eni-db", 100, 1000, []),
+        ("2600:1f18::a2", "eni-db", 200, 2000, []),
+    ]
+
+
+def test_a_refusal_is_of_its_own_time() -> None:
+    """The group was opened at 10:20: of one key (UDP with fixed ports) what came before was refused, and no more."""
+    sent = lines(
+        PLAIN,
+        """
+        eni-a 10.0.0.1 10.0.0.2 5514 514 17    100 10:01:00 10:01:59 ACCEPT OK
+        eni-a 10.0.0.1 10.0.0.2 5514 514 17 100000 10:41:00 10:41:59 ACCEPT OK
+        """,
+    )
+    refused = lines(PLAIN, "eni-b 10.0.0.1 10.0.0.2 5514 514 17 100 10:01:00 10:01:59 REJECT OK")
+    answer = run(steady(VPC, A, B, flow_log("fl-a"), flow_log("fl-b", "REJECT")), {"fl-a": sent, "fl-b": refused})
+    assert answer.show("action", "uploaded") == [("ACCEPT", 100_000), ("REJECT", 100)]
+    received = """
+        eni-b 10.0.0.1 10.0.0.2 5514 514 17    100 10:01:00 10:01:59 REJECT OK
+        eni-b 10.0.0.1 10.0.0.2 5514 514 17 100000 10:41:00 10:41:59 ACCEPT OK
+        eni-b        -        -    -   -  -      - 10:50:00 10:50:59      - SKIPDATA
+        """
+    answer = run(steady(VPC, A, B, flow_log("fl-a"), flow_log("fl-b")), {"fl-a": sent, "fl-b": lines(PLAIN, received)})
+    assert answer.show("action", "uploaded") == [("ACCEPT", 100_000), ("REJECT", 100)]
+
+
+def test_what_a_regional_nat_gateway_lost_makes_its_flow_log_the_lesser_one() -> None:
+    """fl-1 says that it lost records; fl-2 holds all of the same traffic in one record."""
+    format_ = PACKETS + " resource-id"
+    seen = f"- 10.0.0.1 10.0.9.9 50000 443 6 {{}} {{}} {{}} ACCEPT OK 10.0.0.1 {WORLD} nat-0abc\n"
+    short = "".join(seen.format(100, f"10:0{m}:00", f"10:0{m}:59") for m in (1, 2, 3))
+    lossy = lines(format_, short + "- - - - - - - 10:04:00 10:04:59 - SKIPDATA - - nat-0abc")
+    whole = lines(format_, seen.format(900, "10:01:00", "10:10:59"))
+    answer = run(steady(VPC, A, flow_log("fl-1", interval=60), flow_log("fl-2")), {"fl-1": lossy, "fl-2": whole})
+    assert answer.show("uploaded") == [(900,)]
+
+
+def test_an_address_is_the_vpcs_own_though_its_range_went_after_the_hour_and_another_vpc_has_it_too() -> None:
+    b = eni("eni-b", "100.64.0.5")
+    other = eni("eni-x", "100.64.0.5", vpc="vpc-2", subnet="subnet-2")
+    there = (vpc("vpc-2", "10.2.0.0/16", "100.64.0.0/16"), A, other, attached("vpc-1"), attached("vpc-2"))
+    rows = [
+        *sweep("09:00", vpc("vpc-1", "10.0.0.0/16", "100.64.0.0/16"), b, flow_log("fl-1"), *there),
+        gone("11:00", "eni-b"),
+        *sweep("12:00", VPC, flow_log("fl-1"), *there),
+    ]
+    log = """
+        eni-a 10.0.0.1 100.64.0.5 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK
+        eni-b 10.0.0.1 100.64.0.5 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK
+        """
+    assert run(rows, {"fl-1": lines(PLAIN, log)}).show("server_interface_id", "uploaded") == [("eni-b", 100)]
+
+
+@pytest.mark.parametrize(("accepted", "server"), [("09:30", "eni-far"), ("11:30", None)])
+def test_a_peering_that_was_made_after_the_hour_led_nowhere_in_it(accepted: str, server: str | None) -> None:
+    far = eni("eni-far", "10.2.0.7", vpc="vpc-2", subnet="subnet-2")
+    rows = [*steady(VPC, VPC2, A, far, flow_log("fl-1")), event(accepted, peering("vpc-1", "vpc-2"))]
+    log = lines(PLAIN, "eni-a 10.0.0.1 10.2.0.7 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK")
+    answer = run(rows, {"fl-1": log}, networks="cidr,name\n10.2.0.0/16,office\n")
+    assert answer.show("server_interface_id", "server_network_name") == [(server, None if server else "office")]
+
+
+def test_a_stranger_is_placed_by_the_ipv4_address_its_records_share_and_not_by_such_an_ipv6_one() -> None:
+    """Of IPv6 it may have many, and whom it speaks to may be in all its records."""
     new = """
         eni-new 10.0.0.50 10.0.0.1      443 50000 6 10 10:01:00 10:01:59 ACCEPT OK
         eni-new 10.0.0.50 10.0.0.2      443 50001 6 20 10:01:00 10:01:59 ACCEPT OK
@@ -1146,8 +1225,8 @@ def test_a_stranger_with_ipv4_and_ipv6_is_placed_by_the_address_shared_in_each_f
     assert answer.show("server_addr", "server_interface_id", "uploaded", "downloaded") == [
         ("10.0.0.50", "eni-new", 0, 10),
         ("10.0.0.50", "eni-new", 0, 20),
-        ("2600::50", "eni-new", 0, 30),
-        ("2600::50", "eni-new", 40, 0),
+        ("2600::50", None, 0, 30),
+        ("2600::50", None, 40, 0),
     ]
 
 

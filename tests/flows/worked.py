@@ -31,6 +31,7 @@ from flowlake.flows.job import _lives
 from flowlake.flows.lookup import compile_book
 from flowlake.flows.networks import Ranges, aws_ranges, known_networks
 from flowlake.flows.objects import RawObject, source_of
+from flowlake.flows.observed import Sweeps
 from flowlake.flows.parcels import unpack
 from flowlake.lake.contracts import contract
 from flowlake.lake.hours import Hour
@@ -278,7 +279,7 @@ def run(
     reconciliation = coverage.reconcile(evidence, counts, [part.get("published", {}) for part in written])
     reconciliation.check()
     _check_rows(rows)
-    covered = coverage.table(evidence, counts, set()).to_pylist()
+    covered = coverage.table(evidence, counts, Sweeps()).to_pylist()
     rejects = [row for _, kind, p in parcels if kind == steps.REJECTS for row in unpack(p)["rejects"].to_pylist()]
     assert {row["reason"] for row in rejects} <= set(REASONS)  # others the audit would refuse
     by_log = {row["flow_log_id"]: row for row in covered}
