@@ -19,7 +19,18 @@ from flowlake.flows.addresses import U64, is_none, is_public
 from flowlake.flows.book import FlowLog
 from flowlake.flows.compiled import njit, steady
 from flowlake.flows.hashing import distinct, distinct_values
-from flowlake.flows.lookup import FORWARDERS, NAT, NOBODY, AddressIndex, Lookup, Names, ever_holds, scopes, within
+from flowlake.flows.lookup import (
+    FORWARDERS,
+    NAT,
+    NOBODY,
+    AddressIndex,
+    Lookup,
+    Names,
+    ever_holds,
+    in_vpc,
+    scopes,
+    within,
+)
 from flowlake.flows.minutes import MINUTES_BEFORE, WHOLE_HOUR, minutes_masks
 from flowlake.flows.summarise import (
     ACCEPT,
@@ -74,9 +85,9 @@ def examine(summary: Summary, lookup: Lookup) -> Worker:
     """Settles each sum's direction, and whether its own side is the interface itself or traffic it forwards.
 
     direction is the record's flow-direction; else by the interface's primary address in the book; else by its other
-    addresses there (IPv6 shows itself, where IPv4 shows the primary); else, of IPv4, by the one address that all sums
-    have in common of an interface with no known primary one that is no appliance; of IPv6 by the one end that lies in
-    its VPC's ranges; else it stays unsaid.
+    addresses there (IPv6 shows itself, where IPv4 shows the primary); else, where it is no appliance, by the one
+    address that all its sums of the family have in common: of IPv4 if no primary one is known, of IPv6 if the book
+    gives the address to nobody else and it lies in a VPC; else it stays unsaid.
     """
     sums = summary.sums()
     high, low = summary.addresses.high, summary.addresses.low
@@ -107,16 +118,17 @@ def examine(summary: Summary, lookup: Lookup) -> Worker:
                 direction[rest] = np.where(sends & receives, UNSAID, said)
         still = (direction == UNSAID) & (col["interface"] != NULL) & np.isin(forwards[col["interface"]], (0, NAT))
         v6 = high[col["src"]] != 0
-        # Of IPv4 it shows one address. Of IPv6 each of many, and what they have in common may be whom they speak to.
-        rest = np.flatnonzero(still & ~v6 & ~(has if len(lookup.interfaces) else np.zeros(len(still), np.bool_)))
-        if len(rest):
-            direction[rest] = _by_common_address(col["interface"][rest], col["src"][rest], col["dst"][rest])
-        rest = np.flatnonzero(still & v6)
-        if len(rest):
-            vpc = _vpcs_of(summary, lookup, interface)[col["interface"][rest]]
-            sends, receives = (within(lookup, vpc, high[at], low[at]) for at in (col["src"][rest], col["dst"][rest]))
-            said = np.where(sends, EGRESS, np.where(receives, INGRESS, UNSAID))
-            direction[rest] = np.where(sends == receives, UNSAID, said)
+        if len(lookup.interfaces):
+            still &= v6 | ~has
+        for rest in (np.flatnonzero(still & ~v6), np.flatnonzero(still & v6)):
+            if len(rest):
+                src, dst = col["src"][rest], col["dst"][rest]
+                mine = _common_address(col["interface"][rest], src, dst)
+                # Of IPv6 it may show many addresses, and have in common whom it speaks to with them.
+                asked = np.flatnonzero((mine >= 0) & v6[rest])
+                addresses, of = np.unique(mine[asked], return_inverse=True)
+                mine[asked[~_may_be_a_strangers(lookup, high[addresses], low[addresses])[of]]] = -1
+                direction[rest] = np.where(mine == src, EGRESS, np.where(mine == dst, INGRESS, UNSAID))
     sums = sums.set_column(sums.schema.get_field_index("direction"), "direction", pa.array(direction, pa.int8()))
     sends = direction == EGRESS
     local = np.where(sends, col["src"], col["dst"]).astype(np.int64)
@@ -127,8 +139,20 @@ def examine(summary: Summary, lookup: Lookup) -> Worker:
     return Worker(summary, sums, high, low, interface, forwards, local, local_pkt, own & (direction != UNSAID))
 
 
-def _by_common_address(interface: npt.NDArray, src: npt.NDArray, dst: npt.NDArray) -> npt.NDArray[np.int8]:
-    """Directions by the address that is in every sum of the interface, where there is just one such."""
+def _may_be_a_strangers(lookup: Lookup, high: U64, low: U64) -> Bools:
+    """Whether each address lies in the ranges of some VPC and the book gives it to nobody there."""
+    result = np.zeros(len(high), dtype=np.bool_)
+    for vpc in range(len(lookup.vpcs) if len(high) else 0):
+        inside = np.flatnonzero(in_vpc(lookup, vpc, high, low))
+        begin, stop = lookup.claims.find(np.full(len(inside), vpc, np.int64), high[inside], low[inside])
+        numbers = zip(high[inside].tolist(), low[inside].tolist(), strict=True)
+        by_prefix = [vpc in lookup.prefixes and bool(lookup.prefix_claims(vpc, h << 64 | lo)) for h, lo in numbers]
+        result[inside] = (begin == stop) & ~np.array(by_prefix, dtype=np.bool_)
+    return result
+
+
+def _common_address(interface: npt.NDArray, src: npt.NDArray, dst: npt.NDArray) -> I64:
+    """Of each sum the address that is in every sum of its interface, where there is just one such; else -1."""
     table = pa.table({"i": np.concatenate([interface, interface]), "a": np.concatenate([src, dst])})
     # A sum between an address and itself counts it once.
     once = pa.array(np.concatenate([np.ones(len(src), np.int64), (src != dst).astype(np.int64)]))
@@ -139,8 +163,8 @@ def _by_common_address(interface: npt.NDArray, src: npt.NDArray, dst: npt.NDArra
     candidates = np.bincount(ci[common], minlength=len(sums_of))
     chosen = np.full(len(sums_of), -1, dtype=np.int64)
     chosen[ci[common]] = ca[common]
-    mine = np.where(candidates[interface] == 1, chosen[interface], -1)
-    return np.where(mine == src, EGRESS, np.where(mine == dst, INGRESS, UNSAID)).astype(np.int8)
+    mine: I64 = np.where(candidates[interface] == 1, chosen[interface], -1)
+    return mine
 
 
 def _forwards(

@@ -272,6 +272,11 @@ def scopes(lookup: Lookup, vpc: I32, high: U64, low: U64) -> I32:
     return scope
 
 
+def in_vpc(lookup: Lookup, vpc: int, high: U64, low: U64) -> Bools:
+    """Whether each address lies in the known ranges of a VPC."""
+    return _held(lookup.known_ranges(vpc), high, low)
+
+
 def within(lookup: Lookup, vpc: I32, high: U64, low: U64) -> Bools:
     """Whether each address may lie in the VPC: in one of its ranges, or where these are not known in private space."""
     result = ~is_public(high, low)

@@ -1213,20 +1213,23 @@ def test_a_peering_that_was_made_after_the_hour_led_nowhere_in_it(accepted: str,
     assert answer.show("server_interface_id", "server_network_name") == [(server, None if server else "office")]
 
 
-def test_a_stranger_is_placed_by_the_ipv4_address_its_records_share_and_not_by_such_an_ipv6_one() -> None:
-    """Of IPv6 it may have many, and whom it speaks to may be in all its records."""
+@pytest.mark.parametrize("in_vpc", [True, False])
+def test_a_stranger_with_ipv4_and_ipv6_is_placed_by_the_address_shared_in_each_family(in_vpc: bool) -> None:
+    """Of IPv6 only where it may be an interface's at all."""
+    network = vpc("vpc-1", "10.0.0.0/16", "2600::/56") if in_vpc else VPC
+    mine = "eni-new" if in_vpc else None
     new = """
         eni-new 10.0.0.50 10.0.0.1      443 50000 6 10 10:01:00 10:01:59 ACCEPT OK
         eni-new 10.0.0.50 10.0.0.2      443 50001 6 20 10:01:00 10:01:59 ACCEPT OK
         eni-new 2600::50  2600::1       443 50000 6 30 10:01:00 10:01:59 ACCEPT OK
         eni-new 2600::2   2600::50    50002   443 6 40 10:01:00 10:01:59 ACCEPT OK
         """
-    answer = run(steady(VPC, flow_log("fl-1")), {"fl-1": lines(PLAIN, new)})
+    answer = run(steady(network, flow_log("fl-1")), {"fl-1": lines(PLAIN, new)})
     assert answer.show("server_addr", "server_interface_id", "uploaded", "downloaded") == [
         ("10.0.0.50", "eni-new", 0, 10),
         ("10.0.0.50", "eni-new", 0, 20),
-        ("2600::50", None, 0, 30),
-        ("2600::50", None, 40, 0),
+        ("2600::50", mine, 0, 30),
+        ("2600::50", mine, 40, 0),
     ]
 
 
