@@ -59,7 +59,7 @@ def due(
             yield Due(hour, f"final, but {len(late)} objects came late")
         elif run.counts.get(SWEPT_AFTER) is False and now <= limit and sweeps_around(store, hour, now).all_after():
             yield Due(hour, "final without a sweep after it, which has come since")
-        elif not is_shown(store, catalog, hour):
+        elif not is_shown(store, catalog, pointer):
             yield Due(hour, "published, but its partitions are not at its run")
 
 

@@ -38,7 +38,6 @@ from flowlake.flows.publish import (
     SWEPT_AFTER,
     FileWritten,
     ObjectRead,
-    Pointer,
     Published,
     Run,
     Superseded,
@@ -163,12 +162,13 @@ def enrich_hour(
     read = tuple(ObjectRead(o.key, o.etag, o.size) for o in objects)
     settings = _settings_document(options)
     if before is not None and not force:
-        changed = _changed(store, before, read, book, state, settings)
+        there = read_manifest(store, before).run
+        changed = _changed(there, read, book, state, settings)
         if not changed:
             log(f"{hour} nothing to do: run {before.run_id} was made from the same objects, inventory and options")
             repair(store, catalog, hour)  # a publisher may have died after it moved the pointer
             return Result(hour, None, unchanged=True)
-        _check_still_there(store, before, read)
+        _check_still_there(there, read)
         log(f"{hour} is made again: {'; '.join(changed)}")
     if options.audit:
         prepare()
@@ -183,18 +183,18 @@ def enrich_hour(
     try:
         published = publish(store, catalog, run, clock.since(now), force=force)
     except Superseded as error:
-        there = current(store, hour)
-        if there is None or (before is not None and there.run_id == before.run_id):
+        shown = current(store, hour)
+        if shown is None or (before is not None and shown.run_id == before.run_id):
             raise
-        log(f"{hour} left to run {there.run_id}, which was published meanwhile: {error}")
+        log(f"{hour} left to run {shown.run_id}, which was published meanwhile: {error}")
         return Result(hour, None, unchanged=True)
     clock.step("publish", f"run {run_id}, {state}")
     return Result(hour, published, rows=written.rows, counts=written.totals, seconds=clock.seconds)
 
 
-def _check_still_there(store: ObjectStore, before: Pointer, read: Iterable[ObjectRead]) -> None:
+def _check_still_there(before: Run, read: Iterable[ObjectRead]) -> None:
     """Raises Superseded where objects that the published run read are gone: it knows more than any run could now."""
-    gone = {o.key for o in read_manifest(store, before).run.objects} - {o.key for o in read}
+    gone = {o.key for o in before.objects} - {o.key for o in read}
     if gone:
         raise Superseded(
             f"hour {before.hour}: {len(gone)} objects that its run {before.run_id} read are gone, such as {min(gone)}; "
@@ -249,11 +249,8 @@ def hour_state(hour: Hour, sweeps: Sweeps, now: datetime) -> str:
     return FINAL if sweeps.all_after() else PROVISIONAL
 
 
-def _changed(
-    store: ObjectStore, before: Any, read: tuple[ObjectRead, ...], book: Book, state: str, settings: Mapping[str, Any]
-) -> list[str]:
+def _changed(run: Run, read: tuple[ObjectRead, ...], book: Book, state: str, settings: Mapping[str, Any]) -> list[str]:
     """What a run made now would be made from that the published one was not; empty where they would be the same."""
-    run = read_manifest(store, before).run
     new = {(o.key, o.etag) for o in read} - {(o.key, o.etag) for o in run.objects}
     options = sorted(name for name in {*settings, *run.settings} if settings.get(name) != run.settings.get(name))
     said = [f"{len(new)} objects are new"] if new else []

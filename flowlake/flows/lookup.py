@@ -260,7 +260,7 @@ def scopes(lookup: Lookup, vpc: I32, high: U64, low: U64) -> I32:
         fits = np.zeros(len(rows), dtype=np.int32)
         other = np.full(len(rows), NOBODY, dtype=np.int32)
         for neighbour in lookup.reachable.get(one, ()):
-            there = _held(lookup.known_ranges(neighbour), h, lo)
+            there = in_vpc(lookup, neighbour, h, lo)
             fits += there
             other[there] = neighbour
         if ranges:

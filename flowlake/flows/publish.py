@@ -46,7 +46,7 @@ _REMEMBER_SUPERSEDED = timedelta(days=30)
 _LOOK_BACK = timedelta(days=7)
 _OF_A_RUN = re.compile(r"^hour=(?P<hour>\d\d)/run=(?P<run>[^/]+)/")
 _RUN_ID = re.compile(r"^\d{8}T\d{12}-[0-9a-f]{8}$")
-_BESIDE_A_MANIFEST = re.compile(r"^runs/(?P<run>\d{8}T\d{12}-[0-9a-f]{8})/.")
+_BESIDE_A_MANIFEST = re.compile(r"^runs/(?P<run>[^/]+)/.")
 _RUN_ID_TIME = "%Y%m%dT%H%M%S%f"
 
 
@@ -229,12 +229,10 @@ def repair(store: ObjectStore, catalog: Catalog, hour: Hour) -> Published | None
         except NoSuchTable:
             _ensure_tables(catalog)  # another catalog than the one it was published in, or a new one
             continue
-        partitions = {table: catalog.partition(table, (hour.dt, hour.hh)) for table in PUBLISHED}
+        checked = _pointing(store, catalog, pointer)
         after = current(store, hour)
-        if after is not None and after.run_id == pointer.run_id:
-            checked = {table: p for table, p in partitions.items() if p and _points(p, pointer, table, store)}
-            if len(checked) == len(PUBLISHED):
-                return Published(after, manifest, checked)
+        if after is not None and after.run_id == pointer.run_id and len(checked) == len(PUBLISHED):
+            return Published(after, manifest, checked)
     raise PublishError(f"hour {hour}: its partitions could not be brought to its pointer, others keep changing them")
 
 
@@ -243,16 +241,19 @@ def _ensure_tables(catalog: Catalog) -> None:
         catalog.ensure_table(contract(table))
 
 
-def is_shown(store: ObjectStore, catalog: Catalog, hour: Hour) -> bool:
-    """Whether readers see the run that the hour's pointer names; true of an hour that was never published."""
-    pointer = current(store, hour)
-    if pointer is None:
-        return True
+def is_shown(store: ObjectStore, catalog: Catalog, pointer: Pointer) -> bool:
+    """Whether readers see the run that the hour's pointer names."""
     try:
-        partitions = {table: catalog.partition(table, (hour.dt, hour.hh)) for table in PUBLISHED}
+        return len(_pointing(store, catalog, pointer)) == len(PUBLISHED)
     except NoSuchTable:
         return False
-    return all(p is not None and _points(p, pointer, table, store) for table, p in partitions.items())
+
+
+def _pointing(store: ObjectStore, catalog: Catalog, pointer: Pointer) -> dict[str, Partition]:
+    """The partitions of the pointer's hour, by table, that are at its run. Raises NoSuchTable."""
+    hour = pointer.hour
+    partitions = {table: catalog.partition(table, (hour.dt, hour.hh)) for table in PUBLISHED}
+    return {table: p for table, p in partitions.items() if p and _points(p, pointer, table, store)}
 
 
 def _check(store: ObjectStore, run: Run) -> None:
@@ -421,7 +422,7 @@ def _runs_by_hour(store: ObjectStore, since: datetime) -> tuple[dict[Hour, set[s
         hour = _hour(dt, hh)
         if hour and rest == "current.json":
             published.add(hour)
-        elif hour and (found := _BESIDE_A_MANIFEST.match(rest)):
+        elif hour and (found := _BESIDE_A_MANIFEST.match(rest)) and _RUN_ID.match(found["run"]):
             runs[hour].add(found["run"])
     for table in PUBLISHED:
         root = f"{places.TABLES}{table}/"
