@@ -123,3 +123,15 @@ def test_records_that_are_not_kept_are_in_no_sum() -> None:
     sums = Sums(STARTS, ENDS, SLOT)
     added(sums, 0, rows, [False, True, False, True])
     assert found(sums) == by_hand([(0, [rows[1], rows[3]])])
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_sum_is_from_its_earliest_start_to_its_latest_end(together: bool) -> None:
+    """Three records of one connection, neither first nor last in order; a SYN, a SYN-ACK, neither."""
+    one = dict.fromkeys(NUMBERS, 1)
+    spans = ((100, 160, 2), (40, 290, 18), (70, 90, 16))
+    records = [one | {"start": STARTS + a, "end": STARTS + b, "tcp_flags": flags} for a, b, flags in spans]
+    sums = Sums(STARTS, ENDS, SLOT)
+    for batch in [records] if together else [[record] for record in records]:
+        added(sums, 0, batch)
+    assert list(found(sums).values()) == [[3, 3, 3, STARTS + 40, STARTS + 290, 1, 1]]
