@@ -23,6 +23,7 @@ from flowlake.flows.objects import raw_objects
 from flowlake.flows.publish import Superseded, current, read_manifest, repair
 from flowlake.lake import places
 from flowlake.lake.catalog import open_catalog
+from flowlake.lake.contracts import contract, tables
 from flowlake.lake.hours import Hour, as_text, utc
 from flowlake.lake.observations import observation, to_lines
 from flowlake.lake.store import open_store
@@ -169,12 +170,15 @@ def test_a_late_object_makes_a_final_hour_again(spark: Any, lake: Path) -> None:
 
 
 def test_an_hour_whose_publisher_died_behind_the_pointer_is_due_until_readers_see_it(spark: Any, lake: Path) -> None:
-    """Also in a catalog that has none of the tables yet."""
+    """In a catalog that has none of the tables yet, and in one that has them without the hour."""
     store, first, _ = run(spark, lake)
     anew = open_catalog(str(lake), "other")
-    assert [d.why for d in due(store, anew, store, places.RAW, HOUR.moment + timedelta(hours=3), 2)] == [
-        "published, but its partitions are not at its run"
-    ]
+    for of in ((), tables()):
+        for table in of:
+            anew.ensure_table(contract(table))
+        assert [d.why for d in due(store, anew, store, places.RAW, HOUR.moment + timedelta(hours=3), 2)] == [
+            "published, but its partitions are not at its run"
+        ]
     repair(store, anew, HOUR)
     assert list(due(store, anew, store, places.RAW, HOUR.moment + timedelta(hours=3), 2)) == []
     assert anew.partition("conversations", (HOUR.dt, HOUR.hh)).parameters["flowlake.run_id"] == (
