@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from flowlake.flows import roles
+from flowlake.flows import handshakes, roles
 from flowlake.flows.addresses import U64, is_none, is_public, is_rfc1918
 from flowlake.flows.evidence import GAPS, LOSSY, NOT_LOGGED, Hints
 from flowlake.flows.hashing import distinct
@@ -347,7 +347,7 @@ def attribute(worker: Summed, world: World) -> Iterator[pa.Table]:
     whole = {name: worker.sums[name].to_numpy() for name in worker.sums.column_names}
     who_of = world.hints.codes(world.lookup, worker.interfaces)
     # The handshake of a connection may be in another part than this sum of it.
-    whole["src_answers"], whole["dst_answers"] = roles.handshakes(whole)
+    whole["handshake"] = handshakes.seen(whole)
     for begin in range(0, worker.sums.num_rows, SUMS_AT_ONCE):
         part = slice(begin, begin + SUMS_AT_ONCE)
         col = {name: values[part] for name, values in whole.items()}
@@ -438,7 +438,7 @@ def _attribute_part(
     # Of an interface whose VPC nobody knows, the other end's own records can't be found.
     nowhere = (vpc < 0) & own & _unheld_private(columns)
     doubts[unsaid | stranger | nowhere] |= UNSURE
-    client_is_src, roles_by = roles.decide(world.lookup, world.hints, col, columns, lies_in)
+    decided = roles.decide(world.lookup, world.hints, col, columns, lies_in)
     columns |= {
         "source": source,
         "reporter": reporter,
@@ -447,8 +447,10 @@ def _attribute_part(
         "shows_own": ~packet_addresses & ~transit,
         "leg": leg,
         "duplicate": _duplicate(hints, reporter, col, worker.sources),
-        "client_is_src": client_is_src,
-        "roles_by": roles_by,
+        "client_is_src": decided.client_is_src,
+        "roles_by": decided.roles_by,
+        "open": decided.open,
+        "handshake": col["handshake"],
         "doubts": doubts,
         "path": np.where(sends, extras.number("traffic_path"), 0).astype(np.int8),
         "next_hop": extras.text("next_hop_interface_id", sends),
@@ -679,6 +681,12 @@ def end_address(world: World, rows: Mapping[str, npt.NDArray], end: str, shared:
     return high, low
 
 
+def end_vpc(world: World, rows: Mapping[str, npt.NDArray], end: str) -> npt.NDArray:
+    """The VPC that the end's address lies in: that of who holds it, else the scope it was looked up in."""
+    who = rows[f"{end}_who"]
+    return np.where(who >= 0, world.hints.vpc_of(who), rows[f"{end}_scope"])
+
+
 def _only_claimant(lookup: Lookup, who: I32, scope: I32, high: U64, low: U64, shared: bool) -> I32:
     """who, and for those not known the one interface that the book ever gives the address to, or one for all; NOBODY
     where it is none or several.
@@ -708,13 +716,13 @@ def fold_client_ports(world: World, rows: pa.Table) -> pa.Table:
     """Forgets the client's port where roles are known and nothing needs it any more, and adds up what has become equal.
 
     It is needed where an end could not be told, or may not have been told to the other reporter (the records of the
-    same connection tell it), and where a receiver that logged only in part may have refused what its sender counts
-    as accepted.
+    same connection tell it), where another worker may know better who is the client, and where a receiver that logged
+    only in part may have refused what its sender counts as accepted. Where it is forgotten, so is the handshake.
     """
     hints = world.hints
     client_is_src = rows["client_is_src"].to_numpy()
     srcport, dstport = rows["srcport"].to_numpy().copy(), rows["dstport"].to_numpy().copy()
-    keep = client_is_src < 0
+    keep = (client_is_src < 0) | rows["open"].to_numpy(zero_copy_only=False)
     for name in ("src", "dst"):
         high, low = rows[f"{name}_high"].to_numpy(), rows[f"{name}_low"].to_numpy()
         in_vpc = rows[f"{name}_scope"].to_numpy() >= 0
@@ -722,8 +730,7 @@ def fold_client_ports(world: World, rows: pa.Table) -> pa.Table:
         if len(hints.attested.keys):
             scope = rows[f"{name}_scope"].to_numpy().astype(np.int64)
             who = rows[f"{name}_who"].to_numpy()
-            own_vpc = np.where(who >= 0, hints.interface_vpc[np.where(who >= 0, who, 0)], NOBODY)
-            begin, end = hints.attested.find(np.where(who >= 0, own_vpc, scope), high, low)
+            begin, end = hints.attested.find(np.where(who >= 0, hints.vpc_of(who), scope), high, low)
             keep |= end - begin > 1
             keep |= ~_told_from_outside(world, who, rows["first"].to_numpy(), rows["last"].to_numpy())
             keep |= in_turn(world, who, rows[f"{name}_how"].to_numpy(), high, low)
@@ -733,8 +740,10 @@ def fold_client_ports(world: World, rows: pa.Table) -> pa.Table:
     keep |= both & (dst_penalty > 0) & (dst_penalty != NOT_LOGGED)
     srcport[~keep & (client_is_src == 1)] = 0
     dstport[~keep & (client_is_src == 0)] = 0
-    rows = rows.set_column(rows.schema.get_field_index("srcport"), "srcport", pa.array(srcport))
-    return rows.set_column(rows.schema.get_field_index("dstport"), "dstport", pa.array(dstport))
+    handshake = np.where(keep, rows["handshake"].to_numpy(), 0).astype(np.int8)
+    for column, values in (("srcport", srcport), ("dstport", dstport), ("handshake", handshake)):
+        rows = rows.set_column(rows.schema.get_field_index(column), column, pa.array(values))
+    return rows.drop_columns(["open"])
 
 
 def in_turn(world: World, who: I32, how: npt.NDArray, high: U64, low: U64) -> Bools:

@@ -1,4 +1,4 @@
-"""An end that could not be told by its address, told by the other reporter of the same connection.
+"""What one record of a connection does not tell, told by another record of it: whose an end was, and who is the client.
 
 Around a change of hands the clock decides nothing: a record's times may be off by a minute. But where both ends
 log, each connection is recorded twice, and the other record names its own interface. Addresses, ports and protocol
@@ -13,6 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from flowlake.flows import roles
 from flowlake.flows.addresses import is_public
 from flowlake.flows.attribute import (
     ATTESTED,
@@ -27,10 +28,13 @@ from flowlake.flows.attribute import (
     UNSURE,
     World,
     end_address,
+    end_vpc,
     in_turn,
 )
+from flowlake.flows.handshakes import TCP, of_connections
+from flowlake.flows.hashing import distinct
 from flowlake.flows.lookup import NOBODY, each_of, ever_holds, mix
-from flowlake.flows.roles import has_ports
+from flowlake.flows.ports import has_ports
 
 GAP_SECONDS = 720
 """How far apart two reporters' records of one connection may lie: the longest aggregation interval, and two clocks."""
@@ -60,6 +64,37 @@ def tell_by_connections(rows: Rows, world: World) -> Rows:
         if bool(told.any()):
             _fill(filled, world, end, at[told], who[told], ATTESTED, bit)
     return filled
+
+
+def hear_handshakes(rows: Rows, world: World) -> Rows:
+    """Rows with client and server decided by all handshakes that anybody saw of their connection.
+
+    All rows of a pair of addresses are here; those that another's handshake may say otherwise of have both ports.
+    """
+    if not bool(rows["handshake"].any()):
+        return rows
+    both_ports = (rows["protocol"] == TCP) & (rows["srcport"] > 0) & (rows["dstport"] > 0)
+    at = np.flatnonzero(both_ports & (rows["roles_by"] != roles.INVENTORY))
+    of = {name: rows[name][at] for name in (*_DECIDES, "handshake")}
+    src, dst = (
+        mix(of[f"{end}port"].astype(np.int64), *end_address(world, of, end, shared=True)) for end in ("src", "dst")
+    )
+    swap = src > dst
+    _, connection = distinct(np.where(swap, dst, src), np.where(swap, src, dst))
+    heard = of_connections(connection, swap, of["handshake"])
+    news = np.flatnonzero(heard != of["handshake"])
+    if not len(news):
+        return rows
+    of = {name: values[news] for name, values in of.items()} | {"handshake": heard[news]}
+    decided = roles.decide(world.lookup, world.hints, of, of, {end: end_vpc(world, of, end) for end in ("src", "dst")})
+    told = dict(rows)
+    for name, values in (("client_is_src", decided.client_is_src), ("roles_by", decided.roles_by)):
+        told[name] = rows[name].copy()
+        told[name][at[news]] = values
+    return told
+
+
+_DECIDES = ("protocol", "srcport", "dstport", *(f"{end}_{n}" for end in ("src", "dst") for n in (*ENDS, "state")))
 
 
 def _settle_own_ends(rows: Rows, world: World) -> Rows:
@@ -148,7 +183,8 @@ class _OwnRecords:
         begin, stop = np.searchsorted(self.keys, keys, "left"), np.searchsorted(self.keys, keys, "right")
         who, near_by = (np.full(len(at), NOBODY, dtype=np.int32) for _ in range(2))
         several, several_near_by = (np.zeros(len(at), dtype=np.bool_) for _ in range(2))
-        first, last, scope = rows["first"], rows["last"], self._vpc(end, at)
+        asked = {name: rows[name][at] for name in (f"{end}_who", f"{end}_scope")}
+        first, last, scope = rows["first"], rows["last"], end_vpc(self.world, asked, end)
         lossless = self.world.hints.penalty[self.holder] == 0
         all_whole = np.ones(len(at), dtype=np.bool_)
         for r, c in each_of(begin, stop):
@@ -164,13 +200,6 @@ class _OwnRecords:
         # are shows in whose record covers them.
         by_time = several & all_whole & ~several_near_by
         return np.where(by_time, near_by, np.where(several, NOBODY, who)).astype(np.int32)
-
-    def _vpc(self, end: str, at: I64) -> npt.NDArray:
-        """The VPC that the end's address lies in."""
-        who = self.rows[f"{end}_who"][at]
-        return np.where(
-            who >= 0, self.world.hints.interface_vpc[np.where(who >= 0, who, 0)], self.rows[f"{end}_scope"][at]
-        )
 
     def _may_have_held(self, end: str, one: I64, other: I64, c: I64) -> Bools:
         """Whether the other record shows the very address, or the book ever gives it to that record's interface."""

@@ -34,12 +34,13 @@ from flowlake.flows.attribute import (
     UNSURE,
     World,
     end_address,
+    end_vpc,
 )
 from flowlake.flows.evidence import LOSSY, NOT_LOGGED
 from flowlake.flows.hashing import distinct
 from flowlake.flows.lookup import NOBODY, each_of, mix
 from flowlake.flows.minutes import minutes_masks
-from flowlake.flows.roles import has_ports
+from flowlake.flows.ports import has_ports
 from flowlake.flows.routes import Router
 from flowlake.flows.summarise import ACCEPT, REJECT, slot_seconds
 from flowlake.lake.hours import SECONDS
@@ -318,9 +319,7 @@ def _pair_of_addresses(rows: Mapping[str, npt.NDArray], at: I64, world: World) -
     keys = []
     for end in ("src", "dst"):
         of = {f"{end}_{n}": rows[f"{end}_{n}"][at] for n in ENDS}
-        who = of[f"{end}_who"]
-        vpc = np.where(who >= 0, _vpc_of_interface(world.hints.interface_vpc, who), of[f"{end}_scope"])
-        keys.append(mix(vpc, *end_address(world, of, end)))
+        keys.append(mix(end_vpc(world, of, end), *end_address(world, of, end)))
     key: U64 = keys[0] ^ keys[1] * np.uint64(3)
     return key
 
@@ -426,19 +425,9 @@ def _nearest(rows: Mapping[str, npt.NDArray], between: Bools, pair: I64, world: 
     if not len(at):
         return chosen
     reporter = rows["reporter"][at]
-    vpc = _vpc_of_interface(hints.interface_vpc, reporter)
-    near_dst = (vpc >= 0) & (
-        vpc
-        == np.where(
-            rows["dst_who"][at] >= 0, _vpc_of_interface(hints.interface_vpc, rows["dst_who"][at]), rows["dst_scope"][at]
-        )
-    )
-    near_src = (vpc >= 0) & (
-        vpc
-        == np.where(
-            rows["src_who"][at] >= 0, _vpc_of_interface(hints.interface_vpc, rows["src_who"][at]), rows["src_scope"][at]
-        )
-    )
+    vpc = hints.vpc_of(reporter)
+    ends = {f"{end}_{name}": rows[f"{end}_{name}"][at] for end in ("src", "dst") for name in ("who", "scope")}
+    near_src, near_dst = ((vpc >= 0) & (vpc == end_vpc(world, ends, end)) for end in ("src", "dst"))
     penalty = np.where(reporter >= 0, hints.penalty[np.where(reporter >= 0, reporter, 0)], NOT_LOGGED).astype(np.int64)
     nat = rows["leg"][at] == NAT_INSIDE
     distance = np.where(near_dst, 0, np.where(nat, 1, np.where(near_src, 2, 3))).astype(np.int64)
@@ -448,10 +437,6 @@ def _nearest(rows: Mapping[str, npt.NDArray], between: Bools, pair: I64, world: 
     np.minimum.at(best, pair[at], rank)
     chosen[at] = rank == best[pair[at]]
     return chosen
-
-
-def _vpc_of_interface(interface_vpc: npt.NDArray, who: npt.NDArray) -> npt.NDArray:
-    return np.where(who >= 0, interface_vpc[np.where(who >= 0, who, 0)], NOBODY)
 
 
 def _refused_on_arrival(

@@ -18,6 +18,7 @@ import pyarrow as pa
 from flowlake.flows.addresses import U64, is_none, is_public
 from flowlake.flows.book import FlowLog
 from flowlake.flows.compiled import njit, steady
+from flowlake.flows.handshakes import untold
 from flowlake.flows.hashing import distinct, distinct_values
 from flowlake.flows.lookup import (
     FORWARDERS,
@@ -247,7 +248,7 @@ def _inside_of_regional(
 
 
 def evidence_of(worker: Worker, lookup: Lookup) -> dict[str, pa.Table]:
-    """Tables sources, lines, attested, listeners and facts of one worker, with texts instead of codes."""
+    """Tables sources, lines, attested, listeners, untold and facts of one worker, with texts instead of codes."""
     summary, sums = worker.summary, worker.sums
     names = pa.array(summary.interfaces.list(), pa.string())
     used = ("source", "interface", "action", "records", "bytes", "first", "last", "slot")
@@ -274,7 +275,16 @@ def evidence_of(worker: Worker, lookup: Lookup) -> dict[str, pa.Table]:
         ),
         "attested": _attested(worker, interface[own], worker.local_pkt[own], masks[own], sure[own], names),
         "listeners": _listeners(worker, lookup),
+        "untold": pa.table({"ports": untold(_of_handshakes(sums))}),
     }
+
+
+def _of_handshakes(sums: pa.Table) -> dict[str, npt.NDArray]:
+    """The columns of the sums with a SYN."""
+    used = ("interface", "pkt_src", "pkt_dst", "srcport", "dstport", "protocol", "opened", "answered")
+    columns = {name: sums[name].to_numpy() for name in used}
+    at = np.flatnonzero((columns["opened"] > 0) | (columns["answered"] == 1))
+    return {name: values[at] for name, values in columns.items()}
 
 
 def _lines(summary: Summary, col: Mapping[str, npt.NDArray], masks: U64, names: pa.Array) -> pa.Table:
@@ -436,6 +446,8 @@ class Hints:
     attested_mask: U64
     attested_sure: Bools
     listeners: AddressIndex
+    untold_ports: npt.NDArray[np.uint32]
+    """Keys of ports of connections whose server nothing but a SYN tells (see handshakes.py), in order."""
     source_vpc: I32 = field(default_factory=lambda: np.zeros(0, np.int32))
     """The VPC that each flow log covers; NOBODY where the inventory does not say, or its format has no interface-id."""
 
@@ -446,6 +458,13 @@ class Hints:
         return np.where(known >= 0, known, np.where(extra >= 0, extra + len(lookup.interfaces), NOBODY)).astype(
             np.int32
         )
+
+    def vpc_of(self, who: npt.NDArray) -> I32:
+        """The VPC of each interface; NOBODY of nobody."""
+        known = who >= 0
+        if not bool(known.any()):
+            return np.full(len(who), NOBODY, dtype=np.int32)
+        return np.where(known, self.interface_vpc[np.where(known, who, 0)], NOBODY).astype(np.int32)
 
     def name(self, lookup: Lookup, code: int) -> str | None:
         if code < 0:
@@ -466,6 +485,7 @@ class Evidence:
     lines: pa.Table
     attested: pa.Table
     listeners: pa.Table
+    untold: pa.Table
     facts: dict[str, dict[str, str]]
 
 
@@ -479,7 +499,7 @@ def merge(parts: Iterable[Mapping[str, pa.Table]]) -> Evidence:
     rows: list[dict] = []
     added = dict.fromkeys(("records", "bytes", "nodata", "skipdata"), np.add)
     lines = _Together({**added, "mask": np.bitwise_or, "actions": np.bitwise_or})
-    attested, listeners = _Together({"mask": np.bitwise_or}), _Together({})
+    attested, listeners, untold_ports = _Together({"mask": np.bitwise_or}), _Together({}), _Together({})
     facts: dict[str, dict[str, str]] = {}
     for part in parts:
         local: list[int] = []
@@ -498,10 +518,11 @@ def merge(parts: Iterable[Mapping[str, pa.Table]]) -> Evidence:
         lines.add(table.set_column(0, "source", pa.array(renumbered, pa.int32())))
         attested.add(part["attested"])
         listeners.add(part["listeners"])
+        untold_ports.add(part["untold"])
         for row in part["facts"].to_pylist():
             known = facts.setdefault(row.pop("interface"), {})
             known.update({name: value for name, value in row.items() if value is not None})
-    return Evidence(sources, rows, lines.table(), attested.table(), listeners.table(), facts)
+    return Evidence(sources, rows, lines.table(), attested.table(), listeners.table(), untold_ports.table(), facts)
 
 
 class _Together:
@@ -596,6 +617,7 @@ def hints(
         {},
         *_no_attestation(),
         AddressIndex.build(np.zeros(0, np.int64), np.zeros(0, np.uint64), np.zeros(0, np.uint64))[0],
+        np.sort(evidence.untold["ports"].to_numpy()) if evidence.untold.num_rows else np.zeros(0, np.uint32),
     )
     _fill_vpcs_from_facts(found, lookup, evidence)
     _fill_vpcs_from_flow_logs(found, lookup, evidence, flow_logs)
@@ -652,7 +674,7 @@ def _fill_vpcs_from_flow_logs(
     if not table.num_rows or not len(found.interface_vpc):
         return
     codes = found.codes(lookup, table["interface"].to_pylist())
-    lacking = np.flatnonzero((codes >= 0) & (found.interface_vpc[np.where(codes >= 0, codes, 0)] == NOBODY))
+    lacking = np.flatnonzero((codes >= 0) & (found.vpc_of(codes) == NOBODY))
     if not len(lacking):
         return
     sources = table["source"].to_numpy()
@@ -768,7 +790,7 @@ def _attest(found: Hints, lookup: Lookup, evidence: Evidence) -> None:
         return
     interface = found.codes(lookup, table["interface"].to_pylist())
     high, low = table["high"].to_numpy(), table["low"].to_numpy()
-    vpc = np.where(interface >= 0, found.interface_vpc[np.where(interface >= 0, interface, 0)], NOBODY)
+    vpc = found.vpc_of(interface)
     usable = (vpc >= 0) & ~is_none(high)
     interface, high, low, vpc = interface[usable], high[usable], low[usable], vpc[usable]
     mask, sure = table["mask"].to_numpy()[usable], table["sure"].to_numpy()[usable]
@@ -803,9 +825,9 @@ def _learn_listeners(found: Hints, lookup: Lookup, evidence: Evidence) -> None:
     if not table.num_rows:
         return
     interface = found.codes(lookup, table["interface"].to_pylist())
-    vpc = np.where(interface >= 0, found.interface_vpc[np.where(interface >= 0, interface, 0)], NOBODY)
+    vpc = found.vpc_of(interface)
     high, low = table["high"].to_numpy(), table["low"].to_numpy()
-    vpc = scopes(lookup, vpc.astype(np.int32), high, low)
+    vpc = scopes(lookup, vpc, high, low)
     scope = listener_scope(vpc, is_public(high, low), table["port"].to_numpy())
     found.listeners, _ = AddressIndex.build(scope, high, low)
 

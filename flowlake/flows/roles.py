@@ -4,10 +4,8 @@ connection, listeners learned from the hour's other handshakes, well-known ports
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
-from functools import cache
-from importlib import resources
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,8 +13,9 @@ import numpy.typing as npt
 
 from flowlake.flows.addresses import is_public
 from flowlake.flows.evidence import Hints, listener_scope
-from flowlake.flows.hashing import distinct
+from flowlake.flows.handshakes import DST_SERVES, SRC_SERVES, TCP, port_keys
 from flowlake.flows.lookup import Lookup
+from flowlake.flows.ports import has_ports, well_known
 
 ROLES_BY = ("inventory", "handshake", "listener", "well_known_port", "unknown")
 INVENTORY, HANDSHAKE, LISTENER, WELL_KNOWN, UNKNOWN = range(5)
@@ -24,21 +23,16 @@ INVENTORY, HANDSHAKE, LISTENER, WELL_KNOWN, UNKNOWN = range(5)
 Bools = npt.NDArray[np.bool_]
 
 
-@cache
-def _services() -> tuple[int, frozenset[int], dict[int, npt.NDArray[np.bool_]]]:
-    document = json.loads((resources.files(__package__) / "services.json").read_text(encoding="utf-8"))
-    known: dict[int, npt.NDArray[np.bool_]] = {}
-    for protocol, ports in document["ports"].items():
-        listed = np.zeros(65536, dtype=np.bool_)
-        listed[ports] = True
-        listed[1 : document["below"]] = True
-        known[int(protocol)] = listed
-    return document["below"], frozenset(document["protocols_with_ports"]), known
+@dataclass
+class Decided:
+    """Of each sum: client_is_src 1 where the source is the client, 0 where the destination is, -1 unknown; roles_by
+    the rule that said so; and whether what another worker saw of the connection may say otherwise (see
+    handshakes.py): then the rows keep both ports.
+    """
 
-
-def has_ports(protocol: npt.NDArray) -> Bools:
-    """Whether the protocol has ports (TCP, UDP, SCTP, …); ICMP has none."""
-    return np.isin(protocol, list(_services()[1]))
+    client_is_src: npt.NDArray[np.int8]
+    roles_by: npt.NDArray[np.int8]
+    open: Bools
 
 
 def decide(
@@ -47,30 +41,49 @@ def decide(
     sums: Mapping[str, npt.NDArray],
     ends: Mapping[str, Any],
     lies_in: Mapping[str, npt.NDArray],
-) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int8]]:
-    """For each sum: 1 where the source is the client, 0 where the destination is, -1 unknown; and the rule that
-    said so.
+) -> Decided:
+    """Client and server of each sum.
 
-    sums: with src_answers and dst_answers, as handshakes has them. lies_in: for each end the VPC its address lies in.
+    sums: with handshake, as handshakes.seen has it. lies_in: for each end the VPC its address lies in.
     """
-    rows = len(sums["protocol"])
-    with_ports = has_ports(sums["protocol"])
-    client_is_src = np.full(rows, -1, dtype=np.int8)
-    roles_by = np.full(rows, UNKNOWN, dtype=np.int8)
-
-    def settle(src_serves: Bools, dst_serves: Bools, rule: int) -> None:
-        sure = with_ports & (roles_by == UNKNOWN) & (src_serves != dst_serves)
-        client_is_src[sure] = dst_serves[sure]
+    protocol, said = sums["protocol"], sums["handshake"]
+    ports = {end: sums[f"{end}port"] for end in ("src", "dst")}
+    listens = {end: _listens(lookup, ends[f"{end}_state"], port) for end, port in ports.items()}
+    learned = {end: _learned(hints, ends, end, port, lies_in[end]) for end, port in ports.items()}
+    known = {end: well_known(protocol, port) for end, port in ports.items()}
+    by_rule = {
+        INVENTORY: _client_is_src(listens["src"], listens["dst"]),
+        HANDSHAKE: _client_is_src(said & SRC_SERVES > 0, said & DST_SERVES > 0),
+        LISTENER: _client_is_src(learned["src"], learned["dst"]),
+        WELL_KNOWN: _client_is_src(known["src"], known["dst"]),
+    }
+    client_is_src = np.full(len(protocol), UNSETTLED, dtype=np.int8)
+    roles_by = np.full(len(protocol), UNKNOWN, dtype=np.int8)
+    with_ports = has_ports(protocol)
+    for rule, answer in by_rule.items():
+        sure = with_ports & (roles_by == UNKNOWN) & (answer != UNSETTLED)
+        client_is_src[sure] = answer[sure]
         roles_by[sure] = rule
+    # What rows of the connection say that no handshake was seen with; and where the rules below it differ, those.
+    by_learned, by_port = by_rule[LISTENER], by_rule[WELL_KNOWN]
+    without = np.where(by_learned != UNSETTLED, by_learned, by_port)
+    both_learned = learned["src"] & learned["dst"] & (by_port != UNSETTLED)
+    differ = both_learned | ((by_learned != UNSETTLED) & (by_port != UNSETTLED) & (by_learned != by_port))
+    by_handshake = roles_by == HANDSHAKE
+    open_ = np.where(by_handshake, without != client_is_src, differ | (said == SRC_SERVES | DST_SERVES))
+    if len(hints.untold_ports):
+        keys = port_keys(ports["src"], ports["dst"])
+        at = np.minimum(np.searchsorted(hints.untold_ports, keys), len(hints.untold_ports) - 1)
+        open_ |= hints.untold_ports[at] == keys
+    return Decided(client_is_src, roles_by, open_ & (protocol == TCP) & (roles_by != INVENTORY))
 
-    def both(serves: Callable[[str], Bools], rule: int) -> None:
-        settle(serves("src"), serves("dst"), rule)
 
-    both(lambda end: _listens(lookup, ends[f"{end}_state"], sums[f"{end}port"]), INVENTORY)
-    settle(sums["src_answers"], sums["dst_answers"], HANDSHAKE)
-    both(lambda end: _learned(hints, ends, end, sums[f"{end}port"], lies_in[end]), LISTENER)
-    both(lambda end: _well_known(sums["protocol"], sums[f"{end}port"]), WELL_KNOWN)
-    return client_is_src, roles_by
+UNSETTLED = -1
+
+
+def _client_is_src(src_serves: Bools, dst_serves: Bools) -> npt.NDArray[np.int8]:
+    """1 or 0 where exactly one end serves; else UNSETTLED."""
+    return np.where(src_serves != dst_serves, dst_serves, UNSETTLED).astype(np.int8)
 
 
 def _listens(lookup: Lookup, state: npt.NDArray, port: npt.NDArray) -> Bools:
@@ -83,26 +96,6 @@ def _listens(lookup: Lookup, state: npt.NDArray, port: npt.NDArray) -> Bools:
     return (keys[at] == asked) & (state >= 0)
 
 
-def handshakes(sums: Mapping[str, npt.NDArray]) -> tuple[Bools, Bools]:
-    """Which end serves, the source or the destination, by SYN and SYN-ACK of this very connection, in whichever of its
-    sums they were seen.
-    """
-    opened, answered = sums["opened"] > 0, sums["answered"] == 1
-    src, dst = sums["pkt_src"].astype(np.int64), sums["pkt_dst"].astype(np.int64)
-    srcport, dstport = sums["srcport"].astype(np.int64), sums["dstport"].astype(np.int64)
-    swap = (src > dst) | ((src == dst) & (srcport > dstport))
-    a, b = np.where(swap, dst, src), np.where(swap, src, dst)
-    ports = np.where(swap, dstport << 16 | srcport, srcport << 16 | dstport)
-    connections, connection = distinct(a << 32 | b, ports << 8 | sums["protocol"].astype(np.int64))
-    count = len(connections)
-    a_serves, b_serves = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
-    # A SYN says that the destination serves, a SYN-ACK that the source does.
-    b_serves[connection[(opened & ~swap) | (answered & swap)]] = True
-    a_serves[connection[(opened & swap) | (answered & ~swap)]] = True
-    a_of, b_of = a_serves[connection], b_serves[connection]
-    return np.where(swap, b_of, a_of), np.where(swap, a_of, b_of)
-
-
 def _learned(hints: Hints, ends: Mapping[str, Any], end: str, port: npt.NDArray, vpc: npt.NDArray) -> Bools:
     """Whether the hour's other handshakes show the end answering on the port."""
     if not len(hints.listeners.keys):
@@ -111,11 +104,3 @@ def _learned(hints: Hints, ends: Mapping[str, Any], end: str, port: npt.NDArray,
     scope = listener_scope(vpc, is_public(high, low), port)
     begin, stop = hints.listeners.find(scope, high, low)
     return stop > begin
-
-
-def _well_known(protocol: npt.NDArray, port: npt.NDArray) -> Bools:
-    below, _, known = _services()
-    result = (port > 0) & (port < below)
-    for number, listed in known.items():
-        result |= (protocol == number) & listed[port]
-    return result

@@ -136,6 +136,7 @@ def test_what_many_workers_tell_alike_is_kept_once(monkeypatch: pytest.MonkeyPat
         "lines": pa.table({name: pa.array([], pa.int64()) for name in counted}),
         "attested": pa.table({"interface": ["eni-a", None], "high": [0, 0], "low": [1, 2], "mask": [1, 2]}),
         "listeners": pa.table({"interface": ["eni-a", "eni-b"], "port": [443, 443]}),
+        "untold": pa.table({"ports": np.array([7, 9], np.uint32)}),
     }
     other = {**part, "attested": pa.table({"interface": ["eni-a"], "high": [0], "low": [1], "mask": [4]})}
     most = 0
@@ -153,6 +154,7 @@ def test_what_many_workers_tell_alike_is_kept_once(monkeypatch: pytest.MonkeyPat
         {"interface": None, "high": 0, "low": 2, "mask": 2},
     ]
     assert found.listeners.to_pylist() == part["listeners"].to_pylist()
+    assert found.untold.to_pylist() == part["untold"].to_pylist()
     assert 0 < most < 30
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flowlake.flows import attribute
 from tests.flows.worked import FLAGS, PLAIN, eni, flow_log, lines, run, steady, vpc
@@ -159,3 +163,82 @@ def test_both_ends_answering_is_no_answer() -> None:
     """Records that contradict each other (a port taken over within the interval): the ports decide, or nothing does."""
     log = flags("10.0.0.1 10.0.0.9 41000 40000 100 18 10:01:00", "10.0.0.9 10.0.0.1 40000 41000 900 18 10:01:00")
     assert {row["roles_by"] for row in run(INVENTORY, {"fl-1": log}).rows} == {"unknown"}
+
+
+# --- what another worker saw -----------------------------------------------------------------------------------------
+
+LOGGED_TWICE = [*INVENTORY, *steady(flow_log("fl-2"))]
+
+
+def record(interface: str, src: str, dst: str, size: int, tcp_flags: int | None, start: str = "10:01:00") -> str:
+    """A record between 'address:port' and another as FLAGS or, without flags, as PLAIN has it."""
+    ends = src.split(":") + dst.split(":")
+    said = f"{interface} {ends[0]} {ends[2]} {ends[1]} {ends[3]} 6 {size} {start} {start[:-2]}59 ACCEPT OK"
+    return said if tcp_flags is None else f"{said} {tcp_flags}"
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_syn_without_an_answer_tells_the_other_end_too_whoever_reads_its_records(together: bool) -> None:
+    """eni-a opens 10.0.0.2:40000 from port 8080, which is a server's by the list; the SYN-ACK's record is lost. eni-b's
+    format has no tcp-flags, and another worker reads it: 100 up by the receiver eni-b, 900 down by the receiver eni-a.
+    """
+    one, two = "10.0.0.1:8080", "10.0.0.2:40000"
+    saw = [record("eni-a", one, two, 100, 2), record("eni-a", two, one, 900, 0)]
+    blind = [record("eni-b", one, two, 100, None), record("eni-b", two, one, 900, None)]
+    logs = {"fl-1": lines(FLAGS, "\n".join(saw)), "fl-2": lines(PLAIN, "\n".join(blind))}
+    answer = run(LOGGED_TWICE, logs, together=together)
+    assert answer.show(*SIDES) == [("10.0.0.1", "10.0.0.2", 40000, 100, 900, "handshake")]
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_syn_tells_of_its_connection_alone(together: bool) -> None:
+    """The same two ports between others, in records without flags: there 8080 is the server's."""
+    other = eni("eni-c", "10.0.0.3")
+    saw = record("eni-a", "10.0.0.1:8080", "10.0.0.2:40000", 100, 2)
+    blind = record("eni-c", "10.0.0.3:40000", "10.0.0.9:8080", 7, None)
+    logs = {"fl-1": lines(FLAGS, saw), "fl-2": lines(PLAIN, blind)}
+    answer = run([*LOGGED_TWICE, *steady(other)], logs, together=together)
+    assert answer.show(*SIDES, client_addr="10.0.0.3") == [("10.0.0.3", "10.0.0.9", 8080, 7, 0, "well_known_port")]
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_handshakes_of_two_workers_that_contradict_each_other_tell_nothing(together: bool) -> None:
+    """Each end opened the connection, says a SYN in another object: the well-known port decides, for both."""
+    one, two = "10.0.0.1:41000", "10.0.0.2:8080"
+    saw = [[record("eni-a", one, two, 100, 2)], [record("eni-a", two, one, 900, 2, "10:02:00")]]
+    logs = {"fl-1": [lines(FLAGS, "\n".join(part)) for part in saw]}
+    answer = run(INVENTORY, logs, together=together)
+    assert answer.show(*SIDES) == [("10.0.0.1", "10.0.0.2", 8080, 100, 900, "well_known_port")]
+
+
+PORTS = st.sampled_from([443, 8080, 40000, 40001, 50000])
+SAW = st.sampled_from([None, 0, 2, 18])
+CONNECTION = st.tuples(PORTS, PORTS, st.booleans(), st.lists(SAW, min_size=4, max_size=4))
+
+
+PEERS = [eni(f"eni-{n}", f"10.0.1.{n}") for n in range(4)]
+
+
+@given(st.lists(CONNECTION, min_size=1, max_size=len(PEERS)), st.booleans())
+def test_no_connection_has_its_client_at_both_ends(connections: Sequence[tuple], flagged: bool) -> None:
+    """Connections of eni-a with others, one each, recorded at both ends; who saw which flags, and where, is chance.
+    However workers share the objects each is published one way round, the same: 100 bytes up and 900 down.
+    """
+    parts: dict[tuple[str, str], list[str]] = {(log, way): [] for log in ("fl-1", "fl-2") for way in ("up", "down")}
+    for peer, (port, other, a_opens, saw) in enumerate(connections):
+        a, b = f"10.0.0.1:{port}", f"10.0.1.{peer}:{other}"
+        client, server = (a, b) if a_opens else (b, a)
+        for (log, way), tcp_flags in zip(parts, saw, strict=True):
+            ends, size, may_be = ((client, server), 100, 2) if way == "up" else ((server, client), 900, 18)
+            said = tcp_flags if tcp_flags == may_be else 0
+            with_flags = flagged or log == "fl-1"
+            line = record("eni-a" if log == "fl-1" else f"eni-{peer}", *ends, size, said if with_flags else None)
+            parts[log, way].append(line)
+    logs: dict[str, list[str]] = {"fl-1": [], "fl-2": []}
+    for (log, _), body in parts.items():
+        logs[log].append(lines(FLAGS if flagged or log == "fl-1" else PLAIN, "\n".join(body)))
+    inventory = [*LOGGED_TWICE, *steady(*PEERS)]
+    alone, at_once = (run(inventory, logs, window=3600, together=together) for together in (False, True))
+    assert alone.show(*SIDES) == at_once.show(*SIDES)
+    sizes = {(row["uploaded"], row["downloaded"]) for row in alone.rows if row["roles_by"] != "unknown"}
+    assert sizes <= {(100, 900), (900, 100)}, alone.show(*SIDES)
