@@ -430,7 +430,11 @@ def _attribute_part(
                 pa.array(label, mask=label < 0), pa.array(labels, pa.string())
             ),
         }
-    leg, position = _leg_and_position(col, own, sends, receives, forwards, transit, packet_addresses, columns)
+    decided = roles.decide(world.lookup, world.hints, col, columns, lies_in)
+    is_client = decided.client_is_src == np.where(sends, 1, 0)
+    leg, position = _leg_and_position(
+        col, own, sends, receives, forwards, transit, packet_addresses, columns, is_client
+    )
     position[(reporter < 0) & (forwards == 0)] = UNSAID_POSITION
     _place_gateways(gateway & ~transit, leg, position, columns)
     unsaid = position == UNSAID_POSITION
@@ -438,7 +442,6 @@ def _attribute_part(
     # Of an interface whose VPC nobody knows, the other end's own records can't be found.
     nowhere = (vpc < 0) & own & _unheld_private(columns)
     doubts[unsaid | stranger | nowhere] |= UNSURE
-    decided = roles.decide(world.lookup, world.hints, col, columns, lies_in)
     columns |= {
         "source": source,
         "reporter": reporter,
@@ -545,6 +548,7 @@ def _leg_and_position(
     transit: Bools,
     packet_addresses: Bools,
     ends: Mapping[str, object],
+    is_client: Bools,
 ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int8]]:
     position = np.where(
         own & sends,
@@ -557,9 +561,9 @@ def _leg_and_position(
     src_public = is_public(ends["src_high"], ends["src_low"])  # type: ignore[arg-type]
     dst_public = is_public(ends["dst_high"], ends["dst_low"])  # type: ignore[arg-type]
     to_the_world = np.where(sends, dst_public, src_public)
-    # Without packet addresses the gateway's inside traffic looks like its own; the other end tells. What is behind
-    # it can't be known.
-    inside_unsaid = nat & own & ~packet_addresses & ~to_the_world
+    # Without packet addresses the gateway's inside traffic looks like its own; the other end tells, and that nobody
+    # opens a connection to it but from inside. What is behind it can't be known.
+    inside_unsaid = nat & own & ~packet_addresses & ~to_the_world & ~is_client
     leg[nat & own] = NAT_OUTSIDE
     leg[inside_unsaid] = NAT_INSIDE
     position[inside_unsaid] = BETWEEN

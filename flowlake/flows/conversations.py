@@ -38,7 +38,7 @@ from flowlake.flows.attribute import (
 )
 from flowlake.flows.evidence import LOSSY, NOT_LOGGED
 from flowlake.flows.hashing import distinct
-from flowlake.flows.lookup import NOBODY, each_of, mix
+from flowlake.flows.lookup import NAT, NOBODY, each_of, mix
 from flowlake.flows.minutes import minutes_masks
 from flowlake.flows.ports import has_ports
 from flowlake.flows.routes import Router
@@ -73,12 +73,16 @@ class Chosen:
 
 def choose(rows: Mapping[str, npt.NDArray], world: World) -> Chosen:
     """One reporter for each pair of ends and direction, for the whole hour."""
-    rows = _by_flow_log_that_holds_most(rows, world)
+    rows = _with_outside_of_gateways(_by_flow_log_that_holds_most(rows, world), world)
     size = len(rows["bytes"])
     leg, position, action = rows["leg"], rows["position"], rows["action"].copy()
     doubts = rows["doubts"].copy()
     low_src, high_src = _penalties(rows, "src", world)
     low_dst, high_dst = _penalties(rows, "dst", world)
+    hidden_src, hidden_dst = _hidden_by_gateways(rows)
+    for hidden, penalties in ((hidden_src, (low_src, high_src)), (hidden_dst, (low_dst, high_dst))):
+        for penalty in penalties:
+            penalty[hidden] = NOT_LOGGED
     receiver_first = _receiver_first(rows, world, low_src, high_src, low_dst, high_dst, doubts)
     logged_src, logged_dst = low_src != NOT_LOGGED, low_dst != NOT_LOGGED
     fate = np.full(size, OTHER_REPORTER, dtype=np.int8)
@@ -103,10 +107,76 @@ def choose(rows: Mapping[str, npt.NDArray], world: World) -> Chosen:
     fate[~(is_receiver | is_sender | (position == BETWEEN))] = COUNTED
     on_hop = (leg == HOP) & ~((fate == COUNTED) & (position == BETWEEN))
     fate[on_hop] = ON_HOP
-    fate[leg == NAT_OUTSIDE] = OUTSIDE
+    # What a gateway sent on is recorded twice where the end beyond it reports: one of the two is published.
+    evidence_of_it = (fate == OTHER_REPORTER) & (is_receiver | is_sender)
+    fate[(leg == NAT_OUTSIDE) & ~evidence_of_it] = OUTSIDE
     fate[rows["duplicate"]] = DUPLICATE
     action = _refused_on_arrival(rows, fate, action, world)
-    return Chosen(rows, fate, hop_leg, action, doubts, _handovers(rows, world, receiver_first))
+    return Chosen(
+        rows, fate, hop_leg, action, doubts, _handovers(rows, world, receiver_first) & ~hidden_src & ~hidden_dst
+    )
+
+
+def _with_outside_of_gateways(rows: Mapping[str, npt.NDArray], world: World) -> Mapping[str, npt.NDArray]:
+    """Rows with the leg nat_outside also for what ends beyond a NAT gateway recorded of it, where the gateway's own
+    records tell all of the inside: the same bytes count there, under the names of those behind it. Where they don't,
+    the same bytes may count there too: the row says so.
+    """
+    position = rows["position"]
+    far = np.where(position == RECEIVER, rows["src_who"], rows["dst_who"])
+    asked = np.flatnonzero(((position == RECEIVER) | (position == SENDER)) & (rows["leg"] == DIRECT) & (far >= 0))
+    asked = asked[_is_gateway(world, far[asked])]
+    if not len(asked):
+        return rows
+    told = _tells_inside(world, far[asked])
+    leg, doubts = rows["leg"].copy(), rows["doubts"].copy()
+    leg[asked[told]] = NAT_OUTSIDE
+    doubts[asked[~told]] |= UNSURE
+    return {**rows, "leg": leg, "doubts": doubts}
+
+
+def _tells_inside(world: World, who: npt.NDArray) -> Bools:
+    """Whether each interface is a NAT gateway's whose records tell all that is behind it."""
+    told = world.hints.inside_told
+    tells: Bools = (who >= 0) & told[np.where(who >= 0, who, 0)] if len(told) else np.zeros(len(who), np.bool_)
+    return tells
+
+
+def _is_gateway(world: World, who: npt.NDArray) -> Bools:
+    """Whether each interface is a NAT gateway's, by the book."""
+    forwards = world.lookup.forwards
+    if not len(forwards):
+        return np.zeros(len(who), dtype=np.bool_)
+    in_book = (who >= 0) & (who < len(forwards))
+    is_gateway: Bools = in_book & (forwards[np.where(in_book, who, 0)] == NAT)
+    return is_gateway
+
+
+def _hidden_by_gateways(rows: Mapping[str, npt.NDArray]) -> tuple[Bools, Bools]:
+    """Rows whose source, or destination, lies beyond a NAT gateway that saw the inside of this pair: it recorded the
+    gateway's address for the other end, and nothing under this pair.
+    """
+    nobody = np.zeros(len(rows["reporter"]), dtype=np.bool_)
+    inside = (rows["position"] == BETWEEN) & (rows["leg"] == NAT_INSIDE) & ~rows["shows_own"] & ~rows["duplicate"]
+    if not bool(inside.any()):
+        return nobody, nobody
+    src, dst = _ends(rows)
+    # What comes in to a gateway is from who is behind it, and what leaves it inside is for them.
+    outward = rows["outward"][inside]
+    behind, beyond = np.where(outward, dst[inside], src[inside]), np.where(outward, src[inside], dst[inside])
+    pairs = np.unique(behind << 32 | beyond)
+    return np.isin(dst << 32 | src, pairs), np.isin(src << 32 | dst, pairs)
+
+
+def _ends(rows: Mapping[str, npt.NDArray]) -> tuple[I64, I64]:
+    """Numbers of the source and the destination of each row: by the interface, else by the address."""
+    columns = []
+    for name in ("who", "high", "low"):
+        both = np.concatenate([rows[f"src_{name}"], rows[f"dst_{name}"]])
+        known = np.concatenate([rows["src_who"], rows["dst_who"]]) >= 0
+        columns.append(both if name == "who" else np.where(known, np.uint64(0), both))
+    number = distinct(*columns)[1]
+    return number[: len(rows["src_who"])], number[len(rows["src_who"]) :]
 
 
 def _penalties(rows: Mapping[str, npt.NDArray], end: str, world: World) -> tuple[npt.NDArray, npt.NDArray]:
@@ -370,6 +440,8 @@ def _hop_instead(
     lossy &= ~unknown
     hop = lossy & (position == BETWEEN) & (rows["leg"] != NAT_OUTSIDE) & ~rows["duplicate"] & shows_ends
     hop &= rows["reporter"] >= 0
+    # What went on from a gateway counts inside, if it tells that.
+    hop &= ~(_tells_inside(world, rows["src_who"]) | _tells_inside(world, rows["dst_who"]))
     if not bool(hop.any()):
         return nothing, nothing
     pair = _pair_of_ends(rows, whole_interfaces=True)

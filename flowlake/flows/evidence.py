@@ -450,6 +450,10 @@ class Hints:
     """Keys of ports of connections whose server nothing but a SYN tells (see handshakes.py), in order."""
     source_vpc: I32 = field(default_factory=lambda: np.zeros(0, np.int32))
     """The VPC that each flow log covers; NOBODY where the inventory does not say, or its format has no interface-id."""
+    inside_told: Bools = field(default_factory=lambda: np.zeros(0, np.bool_))
+    """Of each interface whether it is a NAT gateway whose records tell who is behind it, by the packets' addresses,
+    and lack none.
+    """
 
     def codes(self, lookup: Lookup, names: Sequence[str | None]) -> I32:
         """Interfaces as codes, first those of the book, then those that only records know."""
@@ -707,9 +711,11 @@ def _choose_flow_logs(
     """For each interface the flow log that counts, by action, and what its reporting lacks."""
     count = len(lookup.interfaces) + len(found.interfaces)
     found.penalty = np.full(count, NOT_LOGGED, dtype=np.uint8)
+    found.inside_told = np.zeros(count, dtype=np.bool_)
     listed = list(evidence.sources)
     kinds = [_traffic_type(s, r, flow_logs) for s, r in zip(listed, evidence.source_rows, strict=True)]
     spoiled = [r["spoiled"] for r in evidence.source_rows]
+    tells_packets = [not {"pkt_srcaddr", "pkt_dstaddr"} & set(r["lacks"]) for r in evidence.source_rows]
     tells_silence = [r["nodata"] > 0 for r in evidence.source_rows]
     interval = [_interval_minutes(s, r, flow_logs) for s, r in zip(listed, evidence.source_rows, strict=True)]
     merged: dict[tuple[int, int], list[int]] = {}
@@ -761,6 +767,8 @@ def _choose_flow_logs(
             else False
         )
         found.penalty[code] = penalty | (0 if proved else NOT_ALL)
+        is_gateway = code < len(lookup.forwards) and lookup.forwards[code] == NAT
+        found.inside_told[code] = is_gateway and accept != NOBODY and tells_packets[accept] and not penalty & LOSSY
         if len(candidates) > 1:
             found.chosen[code] = accept, reject
 

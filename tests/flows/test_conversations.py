@@ -698,6 +698,62 @@ def test_regional_nat_gateway_without_a_name_is_still_between_the_ends() -> None
     assert alone.fates == {"counted": 1000, "nat_outside": 1000}
 
 
+PRIVATE = [vpc("vpc-2", "10.1.0.0/16"), attached("vpc-1"), attached("vpc-2")]
+BEHIND = eni("eni-s", "10.1.0.7", vpc="vpc-2", subnet="subnet-2")
+PAST_THE_GATEWAY = {
+    "fl-c": """
+        eni-a 10.0.0.1 10.1.0.7 50000 443 6 300 10:01:00 10:01:59 ACCEPT OK 10.0.0.1 10.1.0.7
+        eni-a 10.1.0.7 10.0.0.1 443 50000 6 700 10:01:00 10:01:59 ACCEPT OK 10.1.0.7 10.0.0.1
+        """,
+    "fl-n": """
+        eni-nat 10.0.0.1 10.0.9.9 50000 443 6 300 10:01:00 10:01:59 ACCEPT OK 10.0.0.1 10.1.0.7
+        eni-nat 10.0.9.9 10.1.0.7 61000 443 6 300 10:01:00 10:01:59 ACCEPT OK 10.0.9.9 10.1.0.7
+        eni-nat 10.1.0.7 10.0.9.9 443 61000 6 700 10:01:00 10:01:59 ACCEPT OK 10.1.0.7 10.0.9.9
+        eni-nat 10.0.9.9 10.0.0.1 443 50000 6 700 10:01:00 10:01:59 ACCEPT OK 10.1.0.7 10.0.0.1
+        """,
+    "fl-s": """
+        eni-s 10.0.9.9 10.1.0.7 61000 443 6 300 10:01:00 10:01:59 ACCEPT OK 10.0.9.9 10.1.0.7
+        eni-s 10.1.0.7 10.0.9.9 443 61000 6 700 10:01:00 10:01:59 ACCEPT OK 10.1.0.7 10.0.9.9
+        """,
+}
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("logged", [("fl-c", "fl-n", "fl-s"), ("fl-c", "fl-n"), ("fl-n", "fl-s"), ("fl-n",)])
+def test_a_private_gateway_hides_the_ends_from_each_other_and_each_byte_counts_once_inside(
+    logged: tuple[str, ...], together: bool
+) -> None:
+    """300 up and 700 down. The server's records name the gateway for its client: the same bytes, on nat_outside."""
+    inventory = steady(VPC, *PRIVATE, A, NAT, BEHIND, *(flow_log(name) for name in logged))
+    answer = run(inventory, {name: lines(PACKETS, PAST_THE_GATEWAY[name]) for name in logged}, together=together)
+    assert answer.show("client_interface_id", "server_interface_id", "leg", "uploaded", "downloaded", "flags") == [
+        ("eni-a", "eni-s", "nat_inside", 300, 700, []),
+        ("eni-nat", "eni-s", "nat_outside", 300, 700, []),
+    ]
+    assert (answer.fates["counted"], answer.fates["nat_outside"]) == (1000, 1000)
+
+
+def test_what_a_server_recorded_of_a_gateway_that_does_not_report_may_count_twice_and_says_so() -> None:
+    """Nothing tells that eni-a's 700 bytes down are among those that the server sent to the gateway."""
+    logs = {name: lines(PACKETS, PAST_THE_GATEWAY[name]) for name in ("fl-c", "fl-s")}
+    answer = run(steady(VPC, *PRIVATE, A, NAT, BEHIND, *map(flow_log, logs)), logs)
+    assert answer.show("client_interface_id", "uploaded", "downloaded", "flags") == [
+        ("eni-a", 0, 700, []),
+        ("eni-nat", 300, 700, ["possibly_doubled"]),
+    ]
+    assert answer.coverage["fl-s"]["possibly_doubled_bytes"] == 1000
+
+
+def test_a_gateway_without_packet_addresses_tells_inside_from_outside_by_who_opens_the_connection() -> None:
+    """To private ends both look alike; nobody opens a connection to a gateway but from inside."""
+    body = "\n".join(" ".join(line.split()[:11]) for line in PAST_THE_GATEWAY["fl-n"].strip().splitlines())
+    answer = run(steady(VPC, *PRIVATE, A, NAT, BEHIND, flow_log("fl-n")), {"fl-n": lines(PLAIN, body)})
+    assert answer.show("client_interface_id", "server_interface_id", "leg", "uploaded", "downloaded") == [
+        ("eni-a", "eni-nat", "nat_inside", 300, 700),
+        ("eni-nat", "eni-s", "nat_outside", 300, 700),
+    ]
+
+
 def test_a_gateway_that_lost_nothing_stands_in_for_a_client_that_did() -> None:
     """eni-a lost one of two records: 300 of 800. The gateway's inside holds 800, and counts alone."""
     client = lines(
