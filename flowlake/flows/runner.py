@@ -11,7 +11,7 @@ from flowlake.flows import due
 from flowlake.flows.arguments import Arguments
 from flowlake.flows.job import Log, Result, enrich_hour, raw_place
 from flowlake.flows.publish import expire_runs
-from flowlake.flows.spark import session
+from flowlake.flows.spark import interruptible, session
 from flowlake.lake.catalog import Catalog, open_catalog
 from flowlake.lake.hours import Hour
 from flowlake.lake.store import ObjectStore, open_store
@@ -50,7 +50,9 @@ def run(arguments: Arguments, log: Log, local: bool = True, clock: Clock = lambd
     hours = _hours(arguments, store, catalog, started, log)
     for hour in hours:
         try:
-            results.append(enrich_hour(spark, store, catalog, hour, arguments.options, clock(), log, arguments.force))
+            with interruptible():
+                result = enrich_hour(spark, store, catalog, hour, arguments.options, clock(), log, arguments.force)
+            results.append(result)
         except Exception as error:
             failed[hour] = error
             log(f"{hour} failed: {type(error).__name__}: {error}")

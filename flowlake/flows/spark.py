@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flowlake.flows.java_archive import java_options as archived_classes
 
 if TYPE_CHECKING:
+    from pyspark import SparkContext
     from pyspark.sql import SparkSession
 
 _COMMON = {
@@ -75,6 +79,48 @@ def session(
     if local:
         threading.Thread(target=_wake_workers, args=(started, threads), daemon=True).start()
     return started
+
+
+LET_GO_SECONDS = 10
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Within it an interrupt ends what Spark does before it goes on, so that nothing is left to complain of its end."""
+    logged_by = logging.getLogger()
+    logged_by.addFilter(_not_interrupts)
+    try:
+        yield
+    except KeyboardInterrupt:
+        _let_go()
+        raise
+    finally:
+        logged_by.removeFilter(_not_interrupts)
+
+
+def _not_interrupts(record: logging.LogRecord) -> bool:
+    """False for what py4j logs, trace and all, where an interrupt finds it waiting for an answer."""
+    return not str(record.msg).startswith("KeyboardInterrupt while sending command")
+
+
+def _let_go() -> None:
+    """Cancels all jobs and waits until none runs, some seconds at most."""
+    from pyspark import SparkContext
+
+    context = SparkContext._active_spark_context
+    if context is None:
+        return
+    with suppress(Exception):
+        context.cancelAllJobs()
+        until = time.monotonic() + LET_GO_SECONDS
+        while running_tasks(context) and time.monotonic() < until:
+            time.sleep(0.1)
+
+
+def running_tasks(context: SparkContext) -> int:
+    """How many tasks executors are at, those of cancelled jobs too, until their workers are gone."""
+    executors = context._jsc.sc().statusTracker().getExecutorInfos()
+    return sum(executor.numRunningTasks() for executor in executors)
 
 
 def _wake_workers(spark: SparkSession, threads: int) -> None:
