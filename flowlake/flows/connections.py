@@ -66,32 +66,43 @@ def tell_by_connections(rows: Rows, world: World) -> Rows:
     return filled
 
 
-def hear_handshakes(rows: Rows, world: World) -> Rows:
-    """Rows with client and server decided by all handshakes that anybody saw of their connection.
+def decide_again(rows: Rows, before: Rows, world: World) -> Rows:
+    """Rows with client and server decided by all handshakes that anybody saw of their connection, and by whom it was
+    found out to be with since.
 
-    All rows of a pair of addresses are here; those that another's handshake may say otherwise of have both ports.
+    All rows of a pair of addresses are here; before: as they came, with ends that were not told yet. Those that another
+    record may say otherwise of have both ports.
     """
-    if not bool(rows["handshake"].any()):
+    both_ports = has_ports(rows["protocol"]) & (rows["srcport"] > 0) & (rows["dstport"] > 0)
+    news = (rows["src_state"] != before["src_state"]) | (rows["dst_state"] != before["dst_state"])
+    heard = _heard(rows, both_ports, world)
+    at = np.flatnonzero(both_ports & (news | (heard != rows["handshake"])))
+    if not len(at):
         return rows
-    both_ports = (rows["protocol"] == TCP) & (rows["srcport"] > 0) & (rows["dstport"] > 0)
-    at = np.flatnonzero(both_ports & (rows["roles_by"] != roles.INVENTORY))
-    of = {name: rows[name][at] for name in (*_DECIDES, "handshake")}
+    of = {name: rows[name][at] for name in _DECIDES} | {"handshake": heard[at]}
+    decided = roles.decide(world.lookup, world.hints, of, of, {end: end_vpc(world, of, end) for end in ("src", "dst")})
+    told = dict(rows)
+    for name, values in (("client_is_src", decided.client_is_src), ("roles_by", decided.roles_by)):
+        told[name] = rows[name].copy()
+        told[name][at] = values
+    return told
+
+
+def _heard(rows: Rows, both_ports: Bools, world: World) -> npt.NDArray[np.int8]:
+    """What handshakes say of each row's connection, in whichever of its rows they were seen."""
+    heard: npt.NDArray[np.int8] = rows["handshake"]
+    if not bool(heard.any()):
+        return heard
+    at = np.flatnonzero(both_ports & (rows["protocol"] == TCP))
+    of = {name: rows[name][at] for name in _DECIDES}
     src, dst = (
         mix(of[f"{end}port"].astype(np.int64), *end_address(world, of, end, shared=True)) for end in ("src", "dst")
     )
     swap = src > dst
     _, connection = distinct(np.where(swap, dst, src), np.where(swap, src, dst))
-    heard = of_connections(connection, swap, of["handshake"])
-    news = np.flatnonzero(heard != of["handshake"])
-    if not len(news):
-        return rows
-    of = {name: values[news] for name, values in of.items()} | {"handshake": heard[news]}
-    decided = roles.decide(world.lookup, world.hints, of, of, {end: end_vpc(world, of, end) for end in ("src", "dst")})
-    told = dict(rows)
-    for name, values in (("client_is_src", decided.client_is_src), ("roles_by", decided.roles_by)):
-        told[name] = rows[name].copy()
-        told[name][at[news]] = values
-    return told
+    heard = heard.copy()
+    heard[at] = of_connections(connection, swap, heard[at])
+    return heard
 
 
 _DECIDES = ("protocol", "srcport", "dstport", *(f"{end}_{n}" for end in ("src", "dst") for n in (*ENDS, "state")))

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from flowlake.flows import attribute as attribution
 from flowlake.flows import summarise
 from flowlake.flows.attribute import LEGS, World
-from flowlake.flows.connections import hear_handshakes, tell_by_connections
+from flowlake.flows.connections import decide_again, tell_by_connections
 from flowlake.flows.conversations import (
     COUNTED,
     DUPLICATE,
@@ -387,7 +387,7 @@ def _converse_bucket(
 ) -> tuple[Grouped | None, dict[str, dict[str, int]]]:
     """The conversations of a bucket, if it has any, and what was counted. texts: the codes of labels, added to."""
     rows, labels = _as_arrays([unpack(payload)["rows"] for payload in payloads], texts)
-    told_rows, here = hear_handshakes(tell_by_connections(rows, world), world), rows["slot"] < BEFORE
+    told_rows, here = decide_again(tell_by_connections(rows, world), rows, world), rows["slot"] < BEFORE
     if not bool(here.all()):
         told_rows = {name: values[here] for name, values in told_rows.items()}
         labels = {name: values[here] for name, values in labels.items()}

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowlake.flows import attribute
-from tests.flows.worked import FLAGS, PLAIN, eni, flow_log, lines, run, steady, vpc
+from tests.flows.worked import FLAGS, PLAIN, eni, event, flow_log, gone, lines, run, steady, sweep, vpc
 
 VPC = vpc("vpc-1", "10.0.0.0/16", "2600:1f18::/56")
 A, B = eni("eni-a", "10.0.0.1", "2600:1f18::1"), eni("eni-b", "10.0.0.2", "2600:1f18::2")
@@ -209,6 +209,31 @@ def test_handshakes_of_two_workers_that_contradict_each_other_tell_nothing(toget
     logs = {"fl-1": [lines(FLAGS, "\n".join(part)) for part in saw]}
     answer = run(INVENTORY, logs, together=together)
     assert answer.show(*SIDES) == [("10.0.0.1", "10.0.0.2", 8080, 100, 900, "well_known_port")]
+
+
+def test_an_end_that_its_own_record_tells_listens_as_the_inventory_says() -> None:
+    """At 10:01:30 10.0.0.3 came from eni-old to a load balancer's interface, which listens on 55000. A record around
+    then could be of either; the other end's record of the same connection is the load balancer's own. Both say who is
+    the client, though 8080 is a server's port by the list.
+    """
+    arn = "arn:aws:elasticloadbalancing:us-east-1:111111111111:loadbalancer/app/front/0123456789abcdef"
+    old, new = (
+        eni("eni-old", "10.0.0.3"),
+        eni("eni-lb", "10.0.0.3", description="ELB app/front/0123456789abcdef", requester_id="amazon-elb"),
+    )
+    listens = {"kind": "load_balancer", "entity_id": arn, "arn": arn, "name": "front", "vpc_id": "vpc-1"}
+    inventory = [
+        *steady(VPC, A, {**listens, "ports": [55000]}, flow_log("fl-1"), flow_log("fl-2")),
+        *sweep("09:00", old, kinds=()),
+        gone("10:01:30", "eni-old"),
+        event("10:01:30", new, name="CreateNetworkInterface"),
+        *sweep("12:00", A, new),
+    ]
+    ends = ("10.0.0.3:55000", "10.0.0.1:8080")
+    logs = {"fl-1": record("eni-a", *ends, 900, None), "fl-2": record("eni-lb", *ends[::-1], 100, None)}
+    logs = {name: lines(PLAIN, line.replace("10:01:00 10:01:59", "10:01:40 10:01:50")) for name, line in logs.items()}
+    answer = run(inventory, logs)
+    assert answer.show(*SIDES) == [("10.0.0.1", "10.0.0.3", 55000, 100, 900, "inventory")]
 
 
 PORTS = st.sampled_from([443, 8080, 40000, 40001, 50000])
