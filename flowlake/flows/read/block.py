@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -13,6 +14,13 @@ REJECTS = pa.schema([("line", pa.int64()), ("reason", pa.string()), ("text", pa.
 
 class NotAFlowLog(ValueError):
     """Nothing in the object could be recognised as a flow log."""
+
+
+class LogGroup(NamedTuple):
+    """A log group of CloudWatch Logs: the account that owns it ('' where that is not said), and its name."""
+
+    owner: str
+    name: str
 
 
 @dataclass(frozen=True)
@@ -26,7 +34,7 @@ class Reject:
 
 @dataclass(frozen=True)
 class Block:
-    """Part of a flow log object: the lines read together, all of one format.
+    """Part of a flow log object: the lines read together, all of one format and one log group.
 
     records: one row a line that could be read, in the order of the lines, NODATA and SKIPDATA lines included.
       Columns are the format's known fields (the wanted ones of them): int32, int64 or dictionary<int32, utf8>; null
@@ -39,7 +47,8 @@ class Block:
       not wanted. Empty where the object was torn before its format was seen.
     kind: 'vpc' or 'transit_gateway'.
     torn: the object ended early; in its last block only.
-    repeated: CloudWatch events left out because their id was in the object before.
+    repeated: CloudWatch events left out because they stood before, in this object or another.
+    group: the log group that the envelope names; null where none is named, and for what is lost of the object itself.
     """
 
     records: pa.Table
@@ -49,6 +58,7 @@ class Block:
     kind: str
     torn: bool = False
     repeated: int = 0
+    group: LogGroup | None = None
 
 
 def rejects_table(rejects: Iterable[Reject]) -> pa.Table:

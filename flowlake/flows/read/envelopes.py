@@ -3,7 +3,8 @@
 What is opened:
 - CloudWatch Logs subscriptions: {"messageType": "DATA_MESSAGE", "logEvents": [{"id": …, "message": …}]}, one document
   or several behind one another without anything between, as Firehose stores them; CONTROL_MESSAGE says nothing and
-  is passed over; an event id that comes again within an object is left out.
+  is passed over; an event that stood before is left out (see repeats in flowlake/flows). The lines of each log group
+  are read apart: each is of a flow log of its own.
   https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/SubscriptionFilters.html
 - Flow logs straight to Firehose: {"message": "…"}, on lines or behind one another.
 - Events of Lambda that hold such content in base64, perhaps gzip: Firehose transformations ("records": [{"data": …}]),
@@ -17,17 +18,19 @@ from __future__ import annotations
 import base64
 import binascii
 import codecs
+import hashlib
 import io
 import json
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from flowlake.flows.read.block import Block, Reject, reject_text, torn_gzip
+from flowlake.flows.read.block import Block, LogGroup, NotAFlowLog, Reject, reject_text, torn_gzip
 from flowlake.flows.read.formats import Format, canonical
 from flowlake.flows.read.inflate import GZIP_MAGIC, Inflated, Readable
 from flowlake.flows.read.lines import LineReader
@@ -46,6 +49,13 @@ LINE_END = re.compile("\n")
 SIMPLE_MESSAGE = re.compile(r'\{"message":[ ]?"([^"\\\x00-\x1f]*)"\}([ \t\r\n]*)')
 LONGEST_PATTERN = 64
 LONGEST_SHOWN = 2 * LONGEST_LINE
+# How log groups and the accounts that own them may be called.
+GROUP_NAME = re.compile(r"[A-Za-z0-9._/#-]{1,512}", re.ASCII)
+OWNER = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
+DIGEST_BYTES = 16
+EVENTS_AT_ONCE = 1 << 16
+# How far an object is looked into for a first event before it is taken for one that has none.
+PEEKED_BYTES = 1 << 20
 # How much of a document the parser may leave unread and still have failed for want of more (a cut escape or word).
 CUT_WORD = 16
 
@@ -57,27 +67,175 @@ class Unreadable:
     text: str
 
 
+class Opener:
+    """Opens the envelopes of one object, document by document. What becomes of that which is in them, those say who
+    derive from it.
+    """
+
+    def add_lines(self, content: bytes, number: int, group: LogGroup | None = None) -> None:
+        """Lines of flow logs; number is that of the line where their document begins."""
+
+    def add_record(self, record: dict[str, Any], number: int) -> None:
+        """A record as a JSON object."""
+
+    def reject(self, document: Any, number: int, group: LogGroup | None = None) -> None:
+        """What can't be opened."""
+
+    def recognise(self) -> None:
+        """The object is one that carries flow logs."""
+
+    def is_repeated(self, event: Event) -> bool:
+        """Whether an event with an id is to be left out. Asked once for each, in their order."""
+        raise NotImplementedError
+
+    def leave_out(self, group: LogGroup | None) -> None:
+        """An event that is repeated."""
+
+    def open(self, document: Any, number: int, depth: int = 0) -> None:
+        if isinstance(document, bytes):
+            self.add_lines(document, number)
+        elif isinstance(document, list) and depth < DEEPEST:
+            for item in document:
+                self.open(item, number, depth + 1)
+        elif isinstance(document, dict):
+            self._open_object(document, number, depth)
+        else:
+            self.reject(document, number)
+
+    def _open_object(self, document: dict[str, Any], number: int, depth: int) -> None:
+        if isinstance(document.get("messageType"), str):
+            self._open_subscription(document, number)
+        elif isinstance(document.get("message"), str):
+            self.recognise()
+            self.add_lines(_bytes(document["message"]), number)
+        elif isinstance(document.get("awslogs"), dict):
+            self._open_base64(document["awslogs"].get("data"), number, depth)
+        elif isinstance(records := document.get("records", document.get("Records")), list):
+            for record in records:
+                holder = record if isinstance(record, dict) else {}
+                inner = holder.get("kinesis") if isinstance(holder.get("kinesis"), dict) else holder
+                self._open_base64(inner.get("data") if isinstance(inner, dict) else None, number, depth)
+        elif format_of_columns(list(document)) is not None:
+            self.recognise()
+            self.add_record({canonical(key): value for key, value in document.items()}, number)
+        else:
+            self.reject(document, number)
+
+    def _open_subscription(self, document: dict[str, Any], number: int) -> None:
+        self.recognise()
+        if document["messageType"] == "CONTROL_MESSAGE":
+            return
+        group = _group_of(document)
+        events = document.get("logEvents")
+        if not isinstance(events, list):
+            self.reject(document, number, group)
+            return
+        of = hashlib.blake2b(
+            json.dumps([str(document.get(name)) for name in ("owner", "logGroup", "logStream")]).encode(),
+            digest_size=DIGEST_BYTES,
+        )
+        for event in events:
+            message = event.get("message") if isinstance(event, dict) else None
+            if not isinstance(message, str):
+                self.reject(event, number, group)
+                continue
+            content = _bytes(message)
+            if event.get("id") is not None and self.is_repeated(Event(of, str(event["id"]), content)):
+                self.leave_out(group)
+            else:
+                self.add_lines(content, number, group)
+
+    def _open_base64(self, data: Any, number: int, depth: int) -> None:
+        content = _decoded(data)
+        if content is None or depth >= DEEPEST:
+            self.reject(data, number)
+            return
+        self.recognise()
+        if content.lstrip()[:1] in (b"{", b"["):
+            for _, document in documents(io.BytesIO(content)):
+                self.open(document, number, depth + 1)
+        else:
+            self.add_lines(content, number)
+
+
+class Event(NamedTuple):
+    """An event of CloudWatch Logs. of: what its account, log group and stream hash to."""
+
+    of: hashlib.blake2b
+    id: str
+    message: bytes
+
+    def digest(self) -> bytes:
+        """The same for events that are the same: of one stream, with one id and one message.
+
+        Ids are CloudWatch's and unique; where a writer of envelopes repeats one with another message, it is another
+        record, which is not to be lost.
+        """
+        hashed = self.of.copy()
+        hashed.update(b"%d:" % len(self.message))
+        hashed.update(self.message)
+        hashed.update(_bytes(self.id))
+        return hashed.digest()
+
+
+def _group_of(subscription: dict[str, Any]) -> LogGroup | None:
+    """The log group that a subscription names; None where it names none."""
+    owner, name = subscription.get("owner"), subscription.get("logGroup")
+    if not isinstance(name, str) or not GROUP_NAME.fullmatch(name):
+        return None
+    return LogGroup(owner if isinstance(owner, str) and OWNER.fullmatch(owner) else "", name)
+
+
+@dataclass
+class Taken:
+    """What was taken out of the envelopes of one log group, or of none, and is not read yet.
+
+    repeated: events that were left out.
+    """
+
+    lines: list[bytes] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
+    repeated: int = 0
+
+
 @dataclass
 class Batch:
     """Lines and records taken out of envelopes, not yet read."""
 
-    lines: list[bytes] = field(default_factory=list)
-    numbers: list[int] = field(default_factory=list)
+    groups: dict[LogGroup | None, Taken] = field(default_factory=dict)
     size: int = 0
     objects: list[dict[str, Any]] = field(default_factory=list)
     object_numbers: list[int] = field(default_factory=list)
 
+    def of(self, group: LogGroup | None) -> Taken:
+        if group not in self.groups:
+            self.groups[group] = Taken()
+        return self.groups[group]
 
-class EnvelopeReader:
-    """Opens the envelopes of one object and reads what is in them, batch after batch."""
 
-    def __init__(self, reader: LineReader, wanted: Collection[str] | None, block_bytes: int) -> None:
+class EnvelopeReader(Opener):
+    """Opens the envelopes of one object and reads what is in them, batch after batch.
+
+    repeats: which of the object's events with ids (numbered from 0, ascending) are to be left out; null where nobody
+    has looked: then those that stood before in the object.
+    """
+
+    def __init__(
+        self,
+        reader: LineReader,
+        wanted: Collection[str] | None,
+        block_bytes: int,
+        repeats: Iterable[int] | None = None,
+    ) -> None:
         self._reader = reader
+        self._readers: dict[LogGroup | None, LineReader] = {None: reader}
         self._wanted = wanted
         self._block_bytes = block_bytes
         self._batch = Batch()
-        self._seen: set[int] = set()
-        self._repeated = 0
+        self._seen: set[bytes] = set()
+        self._repeats = None if repeats is None else iter(repeats)
+        self._next_repeat = None if self._repeats is None else next(self._repeats, None)
+        self._events = 0
 
     def read(self, source: Readable, torn: Callable[[], str | None]) -> Iterator[Block]:
         """The blocks of an object. torn says, after the end, in which way the object ended early.
@@ -87,14 +245,14 @@ class EnvelopeReader:
         last: tuple[int, Any] | None = None
         for numbered in documents(source):
             if last is not None:
-                self._open(last[1], last[0], 0)
+                self.open(last[1], last[0])
             last = numbered
             if self._batch.size >= self._block_bytes:
                 yield from self._flush()
         words = torn()
         lost = last is not None and words is not None and isinstance(last[1], bytes | Unreadable)
         if last is not None and not lost:
-            self._open(last[1], last[0], 0)
+            self.open(last[1], last[0])
         yield from self._flush()
         unended = _text_of(last[1]) if last is not None and lost else ""
         yield from self._reader.finish(None if words is None else torn_gzip(words, unended))
@@ -102,91 +260,118 @@ class EnvelopeReader:
     def _flush(self) -> Iterator[Block]:
         batch, self._batch = self._batch, Batch()
         if batch.objects:
-            self._reader.blocks += 1
+            self._reader.progress.blocks += 1
             yield _read_objects(batch, self._wanted)
-        if batch.lines or self._reader.waiting:
-            lines = Lines(b"".join(line + b"\n" for line in batch.lines), np.array(batch.numbers, dtype=np.int64))
-            for block in self._reader.read(lines):
-                yield replace(block, repeated=self._repeated)
-                self._repeated = 0
+        unknown: dict[LogGroup | None, NotAFlowLog] = {}
+        for group in batch.groups:
+            try:
+                yield from self._read_group(group, batch.groups[group])
+            except NotAFlowLog as error:
+                unknown[group] = error
+        if unknown and not self._reader.progress.blocks:
+            raise next(iter(unknown.values()))
+        for group in unknown:
+            yield from self._read_group(group, batch.groups[group])
 
-    def _open(self, document: Any, number: int, depth: int) -> None:
-        if isinstance(document, bytes):
-            self._add_lines(document, number)
-        elif isinstance(document, list) and depth < DEEPEST:
-            for item in document:
-                self._open(item, number, depth + 1)
-        elif isinstance(document, dict):
-            self._open_object(document, number, depth)
-        else:
-            self._reject(document, number)
+    def _read_group(self, group: LogGroup | None, taken: Taken) -> Iterator[Block]:
+        reader = self._reader_of(group)
+        repeated = taken.repeated
+        if taken.lines or reader.waiting:
+            lines = Lines(b"".join(line + b"\n" for line in taken.lines), np.array(taken.numbers, dtype=np.int64))
+            for block in reader.read(lines):
+                yield replace(block, repeated=repeated, group=group)
+                repeated = 0
+        if repeated:
+            reader.progress.blocks += 1
+            yield replace(reader.nothing(), repeated=repeated, group=group)
 
-    def _open_object(self, document: dict[str, Any], number: int, depth: int) -> None:
-        if isinstance(document.get("messageType"), str):
-            self._open_subscription(document, number)
-        elif isinstance(document.get("message"), str):
-            self._reader.recognised = True
-            self._add_lines(_bytes(document["message"]), number)
-        elif isinstance(document.get("awslogs"), dict):
-            self._open_base64(document["awslogs"].get("data"), number, depth)
-        elif isinstance(records := document.get("records", document.get("Records")), list):
-            for record in records:
-                holder = record if isinstance(record, dict) else {}
-                inner = holder.get("kinesis") if isinstance(holder.get("kinesis"), dict) else holder
-                self._open_base64(inner.get("data") if isinstance(inner, dict) else None, number, depth)
-        elif format_of_columns(list(document)) is not None:
-            self._reader.recognised = True
-            self._batch.objects.append({canonical(key): value for key, value in document.items()})
-            self._batch.object_numbers.append(number)
-            self._batch.size += 32 * len(document)
-        else:
-            self._reject(document, number)
+    def _reader_of(self, group: LogGroup | None) -> LineReader:
+        if group not in self._readers:
+            self._readers[group] = self._reader.another()
+        return self._readers[group]
 
-    def _open_subscription(self, document: dict[str, Any], number: int) -> None:
-        self._reader.recognised = True
-        if document["messageType"] == "CONTROL_MESSAGE":
-            return
-        events = document.get("logEvents")
-        if not isinstance(events, list):
-            self._reject(document, number)
-            return
-        source = (str(document.get("owner")), str(document.get("logGroup")), str(document.get("logStream")))
-        for event in events:
-            message = event.get("message") if isinstance(event, dict) else None
-            if not isinstance(message, str):
-                self._reject(event, number)
-                continue
-            if event.get("id") is not None:
-                key = hash((*source, str(event["id"])))
-                if key in self._seen:
-                    self._repeated += 1
-                    continue
-                self._seen.add(key)
-            self._add_lines(_bytes(message), number)
+    def recognise(self) -> None:
+        self._reader.progress.recognised = True
 
-    def _open_base64(self, data: Any, number: int, depth: int) -> None:
-        content = _decoded(data)
-        if content is None or depth >= DEEPEST:
-            self._reject(data, number)
-            return
-        self._reader.recognised = True
-        if content.lstrip()[:1] in (b"{", b"["):
-            for _, document in documents(io.BytesIO(content)):
-                self._open(document, number, depth + 1)
-        else:
-            self._add_lines(content, number)
+    def is_repeated(self, event: Event) -> bool:
+        place = self._events
+        self._events += 1
+        if self._repeats is not None:
+            if place != self._next_repeat:
+                return False
+            self._next_repeat = next(self._repeats, None)
+            return True
+        digest = event.digest()
+        if digest in self._seen:
+            return True
+        self._seen.add(digest)
+        return False
 
-    def _add_lines(self, content: bytes, number: int) -> None:
+    def leave_out(self, group: LogGroup | None) -> None:
+        self._batch.of(group).repeated += 1
+
+    def add_lines(self, content: bytes, number: int, group: LogGroup | None = None) -> None:
+        taken = self._batch.of(group)
         for line in content.split(b"\n"):
             if line.strip():
-                self._batch.lines.append(line)
-                self._batch.numbers.append(number)
+                taken.lines.append(line)
+                taken.numbers.append(number)
                 self._batch.size += len(line) + 1
 
-    def _reject(self, document: Any, number: int) -> None:
+    def add_record(self, record: dict[str, Any], number: int) -> None:
+        self._batch.objects.append(record)
+        self._batch.object_numbers.append(number)
+        self._batch.size += 32 * len(record)
+
+    def reject(self, document: Any, number: int, group: LogGroup | None = None) -> None:
         text = reject_text(_bytes(_text_of(document)))
+        self._batch.of(group)
         self._batch.size += len(text)
-        self._reader.reject(Reject(number, "bad_envelope", text))
+        self._reader_of(group).reject(Reject(number, "bad_envelope", text))
+
+
+class EventLister(Opener):
+    """Lists the events of one object that have an id, in the order in which a reader is to ask for them."""
+
+    def __init__(self) -> None:
+        self._digests = bytearray()
+
+    def read(self, source: Readable) -> Iterator[npt.NDArray[np.uint64]]:
+        """Digests of events, a row of two words each, some at a time. Of an object whose first part has no event only
+        that part is read.
+        """
+        counted = _Counted(source)
+        none_yet = True
+        for number, document in documents(counted):
+            self.open(document, number)
+            none_yet = none_yet and not self._digests
+            if none_yet and counted.taken > PEEKED_BYTES:
+                return
+            if len(self._digests) >= EVENTS_AT_ONCE * DIGEST_BYTES:
+                yield self._take()
+        if self._digests:
+            yield self._take()
+
+    def is_repeated(self, event: Event) -> bool:
+        self._digests += event.digest()
+        return False
+
+    def _take(self) -> npt.NDArray[np.uint64]:
+        taken, self._digests = self._digests, bytearray()
+        return np.frombuffer(taken, dtype="<u8").reshape(-1, DIGEST_BYTES // 8)
+
+
+class _Counted:
+    """A stream of which it is known how many bytes were read."""
+
+    def __init__(self, source: Readable) -> None:
+        self.taken = 0
+        self._source = source
+
+    def read(self, size: int, /) -> bytes:
+        content = self._source.read(size)
+        self.taken += len(content)
+        return content
 
 
 def _read_objects(batch: Batch, wanted: Collection[str] | None) -> Block:

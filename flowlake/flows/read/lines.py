@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 
 import pyarrow as pa
 
@@ -26,45 +27,66 @@ from flowlake.flows.read.text import (
 CAREFUL_BYTES = 1 << 13
 
 
+@dataclass
+class Progress:
+    """What was seen of an object, by all who read its lines.
+
+    blocks: how many were handed on. recognised: an envelope was seen that carries flow logs.
+    """
+
+    blocks: int = 0
+    recognised: bool = False
+
+
 class LineReader:
-    """Reads the lines of one object, batch after batch.
+    """Reads the lines of one object, batch after batch; or those of one log group in it.
 
     given: the format where the user or the flow log's description names it. A header line in the object goes before
     it. Without both, lines that look exactly like the version 2 default are read as that, and each later line must
     be one too. Lines before the first that tells the layout are rejects (unknown_format).
     """
 
-    def __init__(self, name: str, given: Format | None, wanted: Collection[str] | None) -> None:
+    def __init__(
+        self, name: str, given: Format | None, wanted: Collection[str] | None, progress: Progress | None = None
+    ) -> None:
         self.layout: Layout | None = None
-        self.blocks = 0
-        self.recognised = False  # an envelope was seen that carries flow logs
+        self.progress = progress or Progress()
         self.waiting: list[Reject] = []
         self._name = name
         self._given = given
         self._wanted = wanted
+
+    def another(self) -> LineReader:
+        """A reader of the same object for lines that have a layout of their own."""
+        return LineReader(self._name, self._given, self._wanted, self.progress)
 
     def reject(self, reject: Reject) -> None:
         """Counts a line that was lost before it got here; it goes out with the next block."""
         self.waiting.append(reject)
 
     def read(self, lines: Lines) -> Iterator[Block]:
-        """The blocks of a batch of whole lines. Raises NotAFlowLog where the first batch shows no layout."""
+        """The blocks of a batch of whole lines.
+
+        Raises NotAFlowLog where the first batch shows no layout; read again when others of the object were, the lines
+        are rejects.
+        """
         before, self.waiting = self.waiting, []
         if self.layout is None:
             lines, unsettled = self._settle(lines)
-            before += unsettled
+            waited, before = before, before + unsettled
             if self.layout is None:
-                stray = bool(unsettled) or not self.recognised
-                if before and self._given is None and self.blocks == 0 and stray:
+                stray = bool(unsettled) or not self.progress.recognised
+                if before and self._given is None and self.progress.blocks == 0 and stray:
+                    self.waiting = waited
                     raise NotAFlowLog(f"{self._name}: no header, no format given, and no line of the version 2 default")
                 if before:
                     form = self._given or Format(())
-                    self.blocks += 1
+                    self.progress.blocks += 1
                     yield _block(form, empty_records(form, self._wanted), before, len(before))
                 return
         for part in self._parts(lines):
-            if before or part.lines or self.blocks == 0:
-                self.blocks += 1
+            if before or part.lines or self.progress.blocks == 0:
+                self.progress.blocks += 1
                 yield _block(part.layout.format, part.records, [*before, *part.rejects], part.lines + len(before))
                 before = []
 
@@ -77,10 +99,15 @@ class LineReader:
         form = known or Format(())
         if torn is not None:
             yield _block(form, empty_records(form, self._wanted), [torn], 0, torn=True)
-        elif self.blocks == 0 and known is None and not self.recognised:
+        elif self.progress.blocks == 0 and known is None and not self.progress.recognised:
             raise NotAFlowLog(f"{self._name}: no header, no format given, and no line at all")
-        elif self.blocks == 0 and known is not None:
-            yield _block(form, empty_records(form, self._wanted), [], 0)
+        elif self.progress.blocks == 0 and known is not None:
+            yield self.nothing()
+
+    def nothing(self) -> Block:
+        """A block without lines."""
+        form = self.layout.format if self.layout is not None else self._given or Format(())
+        return _block(form, empty_records(form, self._wanted), [], 0)
 
     def _parts(self, lines: Lines) -> Iterator[Part]:
         """Reads the lines by the layout, and by another from where a header says so.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import BinaryIO
 
+import numpy as np
+import numpy.typing as npt
+
 from flowlake.flows.read.block import Block, reject_text, torn_gzip
-from flowlake.flows.read.envelopes import EnvelopeReader
+from flowlake.flows.read.envelopes import EnvelopeReader, EventLister
 from flowlake.flows.read.formats import parse_format
 from flowlake.flows.read.inflate import GZIP_MAGIC, Inflated, Readable
 from flowlake.flows.read.lines import LineReader
@@ -48,27 +51,49 @@ def read_blocks(
     format: str | None = None,
     columns: Collection[str] | None = None,
     block_bytes: int = 16 << 20,
+    repeats: Iterable[int] | None = None,
 ) -> Iterator[Block]:
     """The blocks of one flow log object.
 
     stream is read once from front to back; name is for messages; format is a format string for objects without a
-    header; columns are the wanted fields (None: all), which alone are checked and returned. Raises NotAFlowLog where
-    nothing in the object is a flow log, BadFormat where the format is none, and whatever the stream itself raises.
+    header; columns are the wanted fields (None: all), which alone are checked and returned; repeats are the places
+    (from 0, ascending) of the events of CloudWatch to leave out, as read_events numbers them (None: those that stand
+    twice in the object). Raises NotAFlowLog where nothing in the object is a flow log, BadFormat where the format is
+    none, and whatever the stream itself raises.
     """
     given = parse_format(format) if format is not None else None
+    source, layers = _inflated(stream)
+    reader = LineReader(name, given, columns)
+    if source.peek(HEAD_BYTES).startswith(PARQUET_MAGIC):
+        yield from read_parquet(source, name, columns)
+    elif _is_json(source):
+        yield from EnvelopeReader(reader, columns, block_bytes, repeats).read(source, lambda: _torn(layers))
+    else:
+        yield from _text_blocks(source, layers, reader, block_bytes)
+
+
+def read_events(stream: BinaryIO) -> Iterator[npt.NDArray[np.uint64]]:
+    """The events of CloudWatch in one object, of which each has an id: digests in order, a row of two words each.
+
+    Equal digests are equal events. An object that has none in its first MiB is taken for one that has none.
+    """
+    source, _ = _inflated(stream)
+    if _is_json(source):
+        yield from EventLister().read(source)
+
+
+def _inflated(stream: BinaryIO) -> tuple[Peeked, list[Inflated]]:
+    """The content, and the layers of gzip around it, the outer ones first."""
     layers: list[Inflated] = []
     source = Peeked(stream)
     while len(layers) < DEEPEST and source.peek(2) == GZIP_MAGIC:
         layers.append(Inflated(source))
         source = Peeked(layers[-1])
-    head = source.peek(HEAD_BYTES)
-    reader = LineReader(name, given, columns)
-    if head.startswith(PARQUET_MAGIC):
-        yield from read_parquet(source, name, columns)
-    elif head.removeprefix(BYTE_ORDER_MARK).lstrip()[:1] in (b"{", b"["):
-        yield from EnvelopeReader(reader, columns, block_bytes).read(source, lambda: _torn(layers))
-    else:
-        yield from _text_blocks(source, layers, reader, block_bytes)
+    return source, layers
+
+
+def _is_json(source: Peeked) -> bool:
+    return source.peek(HEAD_BYTES).removeprefix(BYTE_ORDER_MARK).lstrip()[:1] in (b"{", b"[")
 
 
 def _text_blocks(source: Readable, layers: list[Inflated], reader: LineReader, block_bytes: int) -> Iterator[Block]:

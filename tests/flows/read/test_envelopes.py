@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import gzip
+import io
 import json
 from typing import Any
 
 import pytest
 
-from flowlake.flows.read import NotAFlowLog
+from flowlake.flows.read import LogGroup, NotAFlowLog, read_events
 from tests.flows.read.reading import V2_LINE, read
 
 FORMAT = "srcaddr dstaddr srcport"
@@ -23,13 +24,15 @@ def rows(*ports: int) -> list[dict[str, object]]:
     return [{"srcaddr": "10.0.0.1", "dstaddr": "10.0.0.2", "srcport": port} for port in ports]
 
 
-def subscription(*events: tuple[str, object], kind: str = "DATA_MESSAGE", stream: str = "eni-1-all") -> str:
+def subscription(
+    *events: tuple[str, object], kind: str = "DATA_MESSAGE", stream: str = "eni-1-all", group: str = "g"
+) -> str:
     listed = [{"id": name, "timestamp": 0, "message": message(port)} for name, port in events]
     return json.dumps(
         {
             "messageType": kind,
             "owner": "1",
-            "logGroup": "g",
+            "logGroup": group,
             "logStream": stream,
             "subscriptionFilters": ["f"],
             "logEvents": listed,
@@ -99,6 +102,101 @@ def test_a_repeated_event_is_left_out_and_counted() -> None:
     # Equal records with ids of their own are two records, and other streams have ids of their own.
     both = subscription(("a", 1), ("b", 1)) + subscription(("a", 1), stream="eni-2-all")
     assert read(both.encode(), format=FORMAT).rows == rows(1, 1, 1)
+    # An id with another message is no event of CloudWatch's: nothing is lost for it.
+    other = subscription(("a", 1), ("a", 2), ("a", 1))
+    assert read(other.encode(), format=FORMAT).rows == rows(1, 2)
+
+
+def test_an_object_of_repeated_events_alone_tells_how_many() -> None:
+    result = read(subscription(("a", 1), ("b", 2)).encode(), format=FORMAT, repeats=[0, 1])
+    assert (result.rows, result.lines, [block.repeated for block in result.blocks]) == ([], 0, [2])
+    assert [block.group for block in result.blocks] == [LogGroup("1", "g")]
+
+
+def test_events_are_left_out_by_the_places_that_are_told() -> None:
+    """Places are those of read_events: over all groups and documents, also in base64, of events that have an id."""
+    without_id = json.loads(subscription(("a", 0)))
+    del without_id["logEvents"][0]["id"]
+    content = (
+        CONTROL
+        + subscription(("a", 1), ("b", 2))
+        + json.dumps(without_id)
+        + json.dumps({"message": message(9)})
+        + json.dumps({"records": [{"data": in_base64(subscription(("a", 1), ("c", 3), group="h"), packed=True)}]})
+    )
+    (digests,) = read_events(io.BytesIO(gzip.compress(content.encode())))
+    assert digests.shape == (4, 2)
+    assert len({tuple(row) for row in digests.tolist()}) == 4  # the same id in another log group is another event
+    result = read(content.encode(), format=FORMAT, repeats=[1, 2])
+    assert sorted(row["srcport"] for row in result.rows) == [0, 1, 3, 9]
+    # Told that none is to be left out, none is.
+    twice = subscription(("a", 1), ("a", 1))
+    assert read(twice.encode(), format=FORMAT, repeats=[]).rows == rows(1, 1)
+    (same,) = read_events(io.BytesIO(twice.encode()))
+    assert same[0].tolist() == same[1].tolist()
+
+
+def test_an_object_without_events_at_its_begin_is_not_read_on() -> None:
+    messages = (json.dumps({"message": message(1)}) + "\n") * 100_000
+    stream = io.BytesIO((messages + subscription(("a", 1))).encode())
+    assert list(read_events(stream)) == []
+    assert stream.tell() < 2 << 20
+    assert list(read_events(io.BytesIO(V2_LINE.encode()))) == []
+    near = (json.dumps({"message": message(1)}) + "\n") * 1000 + subscription(("a", 1))
+    assert [len(digests) for digests in read_events(io.BytesIO(near.encode()))] == [1]
+
+
+def test_each_log_group_has_blocks_of_its_own() -> None:
+    """Groups g and h take turns, h in another format, with a header; an event lost of h is h's."""
+    broken = json.loads(subscription(("x", 1), group="h"))
+    broken["logEvents"] = [7]
+    header = json.loads(subscription(("h", 0), group="h"))
+    header["logEvents"][0]["message"] = "srcport srcaddr"
+    line_of_h = json.loads(subscription(("i", 0), group="h"))
+    line_of_h["logEvents"][0]["message"] = "5 10.0.0.9"
+    parts = [subscription(("a", 1)), *map(json.dumps, (header, line_of_h, broken)), subscription(("b", 2))]
+    parts.append(json.dumps({"message": message(3)}))
+    for block_bytes in (16 << 20, 10):
+        result = read("".join(parts).encode(), format=FORMAT, block_bytes=block_bytes)
+        by_group: dict[object, list[object]] = {}
+        for block in result.blocks:
+            found = [row["srcport"] for row in block.records.to_pylist()] + block.rejects["reason"].to_pylist()
+            by_group.setdefault(block.group, []).extend(found)
+        assert {group: sorted(map(str, found)) for group, found in by_group.items()} == {
+            LogGroup("1", "g"): ["1", "2"],
+            LogGroup("1", "h"): ["5", "bad_envelope"],
+            None: ["3"],
+        }
+
+
+def test_a_log_group_of_unknown_format_is_rejects_beside_one_that_can_be_read() -> None:
+    """Whichever comes first. Where none can be read the object is no flow log."""
+    known = json.loads(subscription(("a", 1), group="known"))
+    known["logEvents"][0]["message"] = V2_LINE
+    both = [json.dumps(known), subscription(("a", 1), group="other")]
+    for parts in (both, both[::-1]):
+        result = read("".join(parts).encode())
+        assert (len(result.rows), result.rejects) == (1, [(1, "unknown_format")])
+        assert {block.group.name for block in result.blocks if block.group and block.rejects.num_rows} == {"other"}
+    with pytest.raises(NotAFlowLog):
+        read(both[1].encode())
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "group"),
+    [
+        ("1", "/vpc/flow.logs_#-1", LogGroup("1", "/vpc/flow.logs_#-1")),
+        (7, "g", LogGroup("", "g")),
+        ("1", None, None),
+        ("1", "", None),
+        ("1", "no\ud800name", None),
+        ("1", "g" * 513, None),
+    ],
+)
+def test_a_group_is_what_cloudwatch_can_have_named_so(owner: object, name: object, group: LogGroup | None) -> None:
+    document = json.loads(subscription(("a", 1))) | {"owner": owner, "logGroup": name}
+    result = read(json.dumps(document).encode(), format=FORMAT)
+    assert [(block.group, block.records.num_rows) for block in result.blocks] == [(group, 1)]
 
 
 def test_lines_without_a_format_must_be_of_the_default() -> None:
