@@ -122,13 +122,20 @@ def table(evidence: Evidence, counts: Mapping[int, Mapping[str, int]], sweeps: S
                 },
                 **{f"{fate}_bytes": fates.get(f"{fate}_bytes", 0) for fate in FATES},
                 "format_lacks": row["lacks"],
-                "stale_inventory": sweeps.is_stale(row["account_id"], row["region"])
-                if row["account_id"] != UNKNOWN
-                else not sweeps.accounts or bool(sweeps.stale),
+                "stale_inventory": _is_stale(sweeps, row["account_id"], row["region"]),
                 "max_aggregation_seconds": row["longest"] if row["records"] else None,
+                "repeated_events": row["repeated_events"],
             }
         )
     return pa.Table.from_pylist(rows, schema=arrow_schema(contract("coverage")))
+
+
+def _is_stale(sweeps: Sweeps, account_id: str, region: str) -> bool:
+    """Whether the inventory of an account and region is old; of all that it may be, where one is not known."""
+    if UNKNOWN not in (account_id, region):
+        return sweeps.is_stale(account_id, region)
+    perhaps = [one for one in sweeps.accounts | sweeps.stale if account_id in (one[0], UNKNOWN)]
+    return not perhaps or any(sweeps.is_stale(*one) for one in perhaps)
 
 
 __all__ = ["NOT_LOGGED", "NotReconciled", "Reconciliation", "reconcile", "table", "totals"]

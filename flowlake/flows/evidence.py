@@ -347,6 +347,8 @@ def _sources_table(summary: Summary) -> pa.Table:
             "reasons": [f"{reason}\t{number}" for reason, number in sorted(counts.reasons.items())],
             "transit": counts.transit,
             "spoiled": counts.spoiled,
+            "streams": sorted(counts.streams),
+            "lost": sorted(counts.lost),
         }
         for source, counts in zip(summary.sources, summary.counts, strict=True)
     ]
@@ -361,6 +363,8 @@ SOURCES = pa.schema(
         ("reasons", pa.list_(pa.string())),
         ("transit", pa.bool_()),
         ("spoiled", pa.bool_()),
+        ("streams", pa.list_(pa.string())),
+        ("lost", pa.list_(pa.string())),
     ]
 )
 
@@ -526,7 +530,15 @@ def merge(parts: Iterable[Mapping[str, pa.Table]]) -> Evidence:
         for row in part["facts"].to_pylist():
             known = facts.setdefault(row.pop("interface"), {})
             known.update({name: value for name, value in row.items() if value is not None})
+    _spoil_all_of_a_stream(rows)
     return Evidence(sources, rows, lines.table(), attested.table(), listeners.table(), untold_ports.table(), facts)
+
+
+def _spoil_all_of_a_stream(rows: Sequence[dict]) -> None:
+    """Of flow logs that come through one stream of Firehose any may have lost what was lost there."""
+    lost = {stream for row in rows for stream in row["lost"]}
+    for row in rows:
+        row["spoiled"] = row["spoiled"] or not lost.isdisjoint(row["streams"])
 
 
 class _Together:
@@ -580,6 +592,8 @@ def _add_source(row: dict, other: dict) -> None:
     row["lacks"] = sorted(set(row["lacks"]) | set(other["lacks"]))
     row["transit"] = row["transit"] or other["transit"]
     row["spoiled"] = row["spoiled"] or other["spoiled"]
+    for name in ("streams", "lost"):
+        row[name] = sorted(set(row[name]) | set(other[name]))
     reasons: dict[str, int] = {}
     for text in (*row["reasons"], *other["reasons"]):
         reason, number = text.split("\t")

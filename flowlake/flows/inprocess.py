@@ -28,6 +28,7 @@ from flowlake.flows.objects import raw_objects
 from flowlake.flows.observed import observations
 from flowlake.flows.parcels import unpack
 from flowlake.flows.publish import PROVISIONAL
+from flowlake.flows.repeats import repeated_events
 from flowlake.flows.schemas import arrow_schema
 from flowlake.lake.contracts import contract
 from flowlake.lake.hours import Hour
@@ -65,7 +66,8 @@ def enrich_in_process(
     state = hour_state(hour, sweeps, now)
     lookup = compile_book(book)
     task = steps.Task(hour, options.window_seconds, options.format)
-    parcels = list(steps.gather(objects, raw_store, lookup, task))
+    repeats = repeated_events(objects, raw_store)
+    parcels = list(steps.gather(objects, raw_store, lookup, task, repeats))
     evidence = merge(unpack(payload) for _, kind, payload in parcels if kind == steps.EVIDENCE)
     found = hints(evidence, lookup, book.topology.flow_logs, _lives(book), previous)
     settings = Settings(state == PROVISIONAL, options.clock_slack_seconds)

@@ -31,7 +31,7 @@ from flowlake.flows.lookup import Lookup, compile_book
 from flowlake.flows.networks import Ranges, aws_ranges, known_networks
 from flowlake.flows.objects import RawObject, raw_objects, tasks
 from flowlake.flows.observed import Sweeps, observations
-from flowlake.flows.parcels import unpack
+from flowlake.flows.parcels import Parcel, unpack
 from flowlake.flows.publish import (
     FINAL,
     PROVISIONAL,
@@ -48,6 +48,7 @@ from flowlake.flows.publish import (
     read_manifest,
     repair,
 )
+from flowlake.flows.repeats import buckets_for, by_key, events, may_share_events, repeats
 from flowlake.flows.schemas import arrow_schema
 from flowlake.flows.seats import seats
 from flowlake.lake import places
@@ -68,6 +69,7 @@ RECORDS_A_BUCKET = 400_000
 """What the last step has in memory at once as rows, if each record is one: some 200 MB."""
 PARTITIONS_AT_A_TIME = 4
 PARCELS = "bucket int, kind string, payload binary"
+_TASK = "task"
 
 Log = Callable[[str], None]
 _T = TypeVar("_T")
@@ -309,7 +311,7 @@ class _Hour:
     ) -> Written:
         packed = tasks(objects, self.cores) or [[]]
         known = self.spark.sparkContext.broadcast(lookup)
-        gathered = self._gather(packed, known).persist()
+        gathered = self._gather(packed, known, may_share_events(objects)).persist()
         try:
             evidence = merge(self._collect(gathered, steps.EVIDENCE, math.ceil(len(packed) / PARTITIONS_AT_A_TIME)))
             found = hints(evidence, lookup, book.topology.flow_logs, _lives(book), _previous(self.store, self.hour))
@@ -317,7 +319,8 @@ class _Hour:
             self.clock.step(
                 "read",
                 f"{totals['records']} records, {totals['nodata']} NODATA, {totals['skipdata']} SKIPDATA, "
-                f"{totals['rejects']} rejects",
+                f"{totals['rejects']} rejects"
+                + (f", {totals['repeated_events']} repeated events" if totals["repeated_events"] else ""),
             )
             self._warn(totals)
             world = World(
@@ -358,15 +361,64 @@ class _Hour:
     def _parallel(self, count: int) -> DataFrame:
         return self.spark.range(0, count, 1, count)
 
-    def _gather(self, packed: list[list[RawObject]], known: Broadcast[Lookup]) -> DataFrame:
+    def _gather(self, packed: list[list[RawObject]], known: Broadcast[Lookup], sharing: list[RawObject]) -> DataFrame:
+        """sharing: objects that may have events in common, of which each is to count once."""
         objects = self.spark.sparkContext.broadcast(packed)
         store, task = self.raw_store, self.task
+        if sharing:
+            return self._gather_once(packed, objects, known, sharing)
 
         def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             for number in _numbers(batches):
                 yield from _as_batches(steps.gather(objects.value[number], store, known.value, task))
 
         return self._parallel(len(packed)).mapInArrow(work, PARCELS)
+
+    def _gather_once(
+        self,
+        packed: list[list[RawObject]],
+        objects: Broadcast[list[list[RawObject]]],
+        known: Broadcast[Lookup],
+        sharing: list[RawObject],
+    ) -> DataFrame:
+        """The same, with what is repeated told to each task before: it comes to where the task's number comes to."""
+        store, task = self.raw_store, self.task
+        number_of = {item.key: number for number, item in enumerate(sharing)}
+        task_of = {item.key: number for number, items in enumerate(packed) for item in items}
+        shares = [[(number_of[item.key], item) for item in share] for share in tasks(sharing, self.cores)]
+        listed = self.spark.sparkContext.broadcast((shares, sharing, [task_of[item.key] for item in sharing]))
+        cut = buckets_for(sharing)
+        buckets, seat_of = seats(cut, 1), seats(len(packed), 1)
+        task_at = {seat: number for number, seat in enumerate(seat_of)}
+
+        def list_events(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            for number in _numbers(batches):
+                found = events(listed.value[0][number], store, cut)
+                yield from _as_batches((buckets[bucket], kind, payload) for bucket, kind, payload in found)
+
+        def find_repeats(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            found = repeats(_payloads(batches), listed.value[2])
+            yield from _as_batches((seat_of[number], kind, payload) for number, kind, payload in found)
+
+        def seated(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            yield from _as_batches((seat_of[number], _TASK, b"") for number in _numbers(batches))
+
+        def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            numbers: list[int] = []
+            told: list[bytes] = []
+            for bucket, kind, payload in _parcels(batches):
+                if kind == _TASK:
+                    numbers.append(task_at[bucket])
+                else:
+                    told.append(payload)
+            repeated = by_key(told, listed.value[1])
+            for number in numbers:
+                yield from _as_batches(steps.gather(objects.value[number], store, known.value, task, repeated))
+
+        found = self._parallel(len(shares)).mapInArrow(list_events, PARCELS).repartition(cut, "bucket")
+        told = found.mapInArrow(find_repeats, PARCELS)
+        all_tasks = self.spark.range(0, len(packed), 1, 1).mapInArrow(seated, PARCELS)
+        return told.union(all_tasks).repartition(len(packed), "bucket").mapInArrow(work, PARCELS)
 
     def _collect(self, parcels: DataFrame, kind: str, times: int) -> Iterator[dict[str, pa.Table]]:
         """The tables of all parcels of a kind, in so many goes: while those of one are merged, the next are read."""
@@ -524,6 +576,12 @@ def _numbers(batches: Iterable[pa.RecordBatch]) -> Iterator[int]:
         yield from batch.column(0).to_pylist()
 
 
+def _parcels(batches: Iterable[pa.RecordBatch]) -> Iterator[Parcel]:
+    for batch in batches:
+        for bucket, kind, payload in zip(*(batch.column(name) for name in _PARCEL_SCHEMA.names), strict=True):
+            yield bucket.as_py(), kind.as_py(), payload.as_py()
+
+
 def _payloads(batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
     for batch in batches:
         column = batch.column(batch.schema.get_field_index("payload"))
@@ -540,7 +598,7 @@ def _by_bucket(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, bytes]]
 _PARCEL_SCHEMA = pa.schema([("bucket", pa.int32()), ("kind", pa.string()), ("payload", pa.binary())])
 
 
-def _as_batches(parcels: Iterable[steps.Parcel]) -> Iterator[pa.RecordBatch]:
+def _as_batches(parcels: Iterable[Parcel]) -> Iterator[pa.RecordBatch]:
     for bucket, kind, payload in parcels:
         yield pa.RecordBatch.from_arrays(
             [pa.array([bucket], pa.int32()), pa.array([kind]), pa.array([payload], pa.binary())], schema=_PARCEL_SCHEMA

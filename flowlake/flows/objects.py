@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from flowlake.flows.read import LogGroup
 from flowlake.flows.summarise import Source
 from flowlake.lake.hours import Hour
 from flowlake.lake.store import ObjectInfo, ObjectStore
@@ -50,6 +51,16 @@ def source_of(key: str) -> Source:
         return Source(found["flow_log_id"], found["account_id"], found["region"])
     folder = key.rsplit("/", 5)[0] if _STREAMED_TIME.search(key) else key.rsplit("/", 1)[0]
     return Source(folder or None, UNKNOWN, UNKNOWN)
+
+
+def source_in(stream: Source, group: LogGroup | None) -> Source:
+    """The flow log of lines that came in an object of a stream: the log group's, where the envelope names one."""
+    return stream if group is None else Source(group.name, group.owner or UNKNOWN, stream.region)
+
+
+def is_named_by_aws(key: str) -> bool:
+    """Whether a flow log delivered the object itself: it holds records of that one alone, in no envelope."""
+    return _NAME.search(key) is not None
 
 
 def made_at(key: str) -> datetime | None:

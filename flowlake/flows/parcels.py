@@ -13,6 +13,9 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
+Parcel = tuple[int, str, bytes]
+"""What a step sends on: where to (a bucket), of which kind, and a payload."""
+
 _OPTIONS = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", compression_level=1))
 """A third fewer bytes than by lz4: what the JVM and a network do with more costs more than the worker saves."""
 

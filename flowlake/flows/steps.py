@@ -13,7 +13,8 @@ from __future__ import annotations
 import io
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,11 +43,12 @@ from flowlake.flows.endpoints import TagSettings
 from flowlake.flows.evidence import Worker, evidence_of, examine
 from flowlake.flows.hashing import distinct
 from flowlake.flows.lookup import NOBODY, Lookup
-from flowlake.flows.objects import RawObject, made_at
+from flowlake.flows.objects import RawObject, made_at, source_in
 from flowlake.flows.packing import packed
-from flowlake.flows.parcels import narrowed, pack, unpack
+from flowlake.flows.parcels import Parcel, narrowed, pack, unpack
 from flowlake.flows.present import present
-from flowlake.flows.read import NotAFlowLog, read_blocks
+from flowlake.flows.read import Block, NotAFlowLog, read_blocks
+from flowlake.flows.repeats import Places
 from flowlake.flows.routes import Router
 from flowlake.flows.summarise import COLUMNS, EXTRAS, FACTS, Source, Summary
 from flowlake.flows.sums import BEFORE
@@ -54,7 +56,6 @@ from flowlake.lake.hours import Hour
 from flowlake.lake.store import ObjectStore
 
 SUMS, EVIDENCE, REJECTS, ROWS, WRITTEN = "sums", "evidence", "rejects", "rows", "written"
-Parcel = tuple[int, str, bytes]
 
 BLOCK_BYTES = 16 << 20
 """Inflated bytes read at a time: each block looks at its distinct texts once."""
@@ -84,52 +85,77 @@ class Task:
 # --- gather ----------------------------------------------------------------------------------------------------------
 
 
-def gather(objects: Sequence[RawObject], store: ObjectStore, lookup: Lookup, task: Task) -> Iterator[Parcel]:
-    """Reads objects one after the other, in bounded memory, and sends on what they sum up to."""
+def gather(
+    objects: Sequence[RawObject],
+    store: ObjectStore,
+    lookup: Lookup,
+    task: Task,
+    repeats: Mapping[str, Places] | None = None,
+) -> Iterator[Parcel]:
+    """Reads objects one after the other, in bounded memory, and sends on what they sum up to.
+
+    repeats: by key of the object which of its events are to be left out; see repeats.py.
+    """
     summary = Summary(task.hour, task.window_seconds)
     for item in objects:
-        yield from _read_object(item, store, summary, lookup, task)
+        yield from _read_object(item, store, summary, lookup, task, (repeats or {}).get(item.key))
     yield from _finish(summary, lookup)
 
 
-def _read_object(item: RawObject, store: ObjectStore, summary: Summary, lookup: Lookup, task: Task) -> Iterator[Parcel]:
-    lines, torn = 0, False
-    reasons: dict[str, int] = {}
+def _read_object(
+    item: RawObject, store: ObjectStore, summary: Summary, lookup: Lookup, task: Task, repeats: Places | None
+) -> Iterator[Parcel]:
+    torn = False
+    first: Source | None = None
     made = made_at(item.key)
     # An object lies in reach of two hours; what can't be read of it is listed with the hour of its name.
     listed_here = made is None or Hour.holding(made.timestamp()) == task.hour
+    # Where records of this task had to tell of their interfaces once, the next objects' are asked at once.
+    columns = COLUMNS | set(FACTS) if summary.told else COLUMNS
     try:
-        with store.open(item.key) as stream:
-            # Where records of this task had to tell of their interfaces once, the next objects' are asked at once.
-            columns = COLUMNS | set(FACTS) if summary.told else COLUMNS
-            for block in read_blocks(stream, item.key, format=task.format, columns=columns, block_bytes=BLOCK_BYTES):
-                lines += block.lines
-                torn |= block.torn
-                records, rejects = _with_times(block.records)
-                rejects = pa.concat_tables([block.rejects, rejects]) if rejects.num_rows else block.rejects
-                if block.records.num_rows:
-                    summary.add(item.source, records, block.fields, block.kind == "transit_gateway")
-                    if records.num_rows and _strangers(records, summary, lookup):
-                        if columns is COLUMNS:
-                            _read_facts(item, store, summary, task)
-                        elif block.kind == "vpc":
-                            summary.note_facts(records)
-                    if summary.is_full():
-                        yield from _finish(summary, lookup)
-                        summary.clear()
-                if rejects.num_rows:
-                    for reason in rejects["reason"].to_pylist():
-                        reasons[reason] = reasons.get(reason, 0) + 1
-                    if listed_here:
-                        yield 0, REJECTS, pack({"rejects": _reject_rows(item, rejects)})
+        for block in _blocks(item, store, task, columns, repeats):
+            torn |= block.torn
+            source = source_in(item.source, block.group)
+            if block.torn and block.group is None:  # what it lost is told with the object
+                source = first or source
+            first = first or source
+            records, rejects = _with_times(block.records)
+            rejects = pa.concat_tables([block.rejects, rejects]) if rejects.num_rows else block.rejects
+            if block.records.num_rows:
+                summary.add(source, records, block.fields, block.kind == "transit_gateway")
+                if records.num_rows and _strangers(records, summary, lookup):
+                    if columns is COLUMNS:
+                        _read_facts(item, store, summary, task, repeats)
+                    elif block.kind == "vpc":
+                        summary.note_facts(records)
+            reasons = Counter(rejects["reason"].to_pylist())
+            summary.note_lines(source, block.lines, reasons, block.repeated, listed_here, item.source)
+            if rejects.num_rows and listed_here:
+                yield 0, REJECTS, pack({"rejects": _reject_rows(item, source, rejects)})
+            if summary.is_full():
+                yield from _finish(summary, lookup)
+                summary.clear()
     except NotAFlowLog as error:
-        reasons["not_a_flow_log"] = reasons.get("not_a_flow_log", 0) + 1
+        first = first or item.source
+        summary.note_lines(item.source, 0, {"not_a_flow_log": 1}, 0, listed_here, item.source)
         if listed_here:
             told = pa.table(
                 {"line": pa.array([None], pa.int64()), "reason": ["not_a_flow_log"], "text": [str(error)[:1000]]}
             )
-            yield 0, REJECTS, pack({"rejects": _reject_rows(item, told)})
-    summary.note_object(item.source, lines, torn, reasons, listed_here)
+            yield 0, REJECTS, pack({"rejects": _reject_rows(item, item.source, told)})
+    summary.note_object(first or item.source, torn, item.source)
+    if summary.is_full():
+        yield from _finish(summary, lookup)
+        summary.clear()
+
+
+def _blocks(
+    item: RawObject, store: ObjectStore, task: Task, columns: Collection[str], repeats: Places | None
+) -> Iterator[Block]:
+    with store.open(item.key) as stream:
+        yield from read_blocks(
+            stream, item.key, format=task.format, columns=columns, block_bytes=BLOCK_BYTES, repeats=repeats
+        )
 
 
 def _strangers(records: pa.Table, summary: Summary, lookup: Lookup) -> bool:
@@ -154,13 +180,11 @@ def _strangers(records: pa.Table, summary: Summary, lookup: Lookup) -> bool:
     return strangers
 
 
-def _read_facts(item: RawObject, store: ObjectStore, summary: Summary, task: Task) -> None:
+def _read_facts(item: RawObject, store: ObjectStore, summary: Summary, task: Task, repeats: Places | None) -> None:
     """Reads the object once more, for what its records say of their interfaces alone."""
-    wanted = {"interface_id", "resource_id", *FACTS}
-    with store.open(item.key) as stream:
-        for block in read_blocks(stream, item.key, format=task.format, columns=wanted, block_bytes=BLOCK_BYTES):
-            if block.kind == "vpc":
-                summary.note_facts(block.records)
+    for block in _blocks(item, store, task, {"interface_id", "resource_id", *FACTS}, repeats):
+        if block.kind == "vpc":
+            summary.note_facts(block.records)
 
 
 def _with_times(records: pa.Table) -> tuple[pa.Table, pa.Table]:
@@ -187,9 +211,9 @@ def _without_start(rows: int, text: str) -> pa.Table:
     )
 
 
-def _reject_rows(item: RawObject, rejects: pa.Table) -> pa.Table:
+def _reject_rows(item: RawObject, source: Source, rejects: pa.Table) -> pa.Table:
     size = rejects.num_rows
-    said = [item.source.account_id, item.source.region, item.source.flow_log_id, item.key]
+    said = [source.account_id, source.region, source.flow_log_id, item.key]
     columns = [pa.array([text] * size, pa.string()) for text in said]
     return pa.table([*columns, rejects["line"], rejects["reason"], rejects["text"]], schema=REJECT_ROWS)
 

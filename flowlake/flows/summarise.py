@@ -18,7 +18,7 @@ Null texts are row 0 of their list.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -30,7 +30,16 @@ from flowlake.flows.address_codes import AddressCodes
 from flowlake.flows.columns import entries, numbers, taken
 from flowlake.flows.hashing import distinct
 from flowlake.flows.minutes import minutes_masks
-from flowlake.flows.sums import ADDRESS_BITS, EXTRA_BITS, INTERFACE_BITS, KEYS, MEASURES, MOST_RECORDS, Sums
+from flowlake.flows.sums import (
+    ADDRESS_BITS,
+    EXTRA_BITS,
+    INTERFACE_BITS,
+    KEYS,
+    MEASURES,
+    MOST_RECORDS,
+    SOURCE_BITS,
+    Sums,
+)
 from flowlake.flows.text_codes import TextCodes, grown
 from flowlake.lake.hours import Hour
 
@@ -118,12 +127,15 @@ SOURCE_COUNTS = (
     "rejects",
     "stray_records",
     "stray_bytes",
+    "repeated_events",
 )
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where records come from: a flow log, as the object's name says it."""
+    """Where records come from: a flow log, as the object's name says it; or its log group, as CloudWatch's envelope
+    does; else the folder that it lies in.
+    """
 
     flow_log_id: str | None
     account_id: str
@@ -151,12 +163,15 @@ class _Counts:
     rejects: int = 0
     stray_records: int = 0
     stray_bytes: int = 0
+    repeated_events: int = 0
     actions: int = 0
     longest: int = 0
     lacks: frozenset[str] = frozenset()
     reasons: dict[str, int] = field(default_factory=dict)
     transit: bool = False
     spoiled: bool = False
+    streams: set[str] = field(default_factory=set)
+    lost: set[str] = field(default_factory=set)
 
 
 class Summary:
@@ -189,13 +204,16 @@ class Summary:
             len(self.addresses) > nearly * (1 << ADDRESS_BITS)
             or len(self.interfaces) > nearly * (1 << INTERFACE_BITS)
             or len(self.extras) > nearly * (1 << EXTRA_BITS)
-            or len(self.sources) >= 1000
+            or len(self.sources) > nearly * (1 << SOURCE_BITS)
             or len(self._sums) > self.FULL_AT
             or self._sums.taken > MOST_RECORDS
         )
 
     def source(self, source: Source) -> int:
+        """The source's number. Raises OverflowError where there are more than can be told apart."""
         if source not in self.sources:
+            if len(self.sources) >> SOURCE_BITS:
+                raise OverflowError(f"more than {len(self.sources):,} flow logs at once")
             self.sources[source] = len(self.sources)
             self.counts.append(_Counts())
         return self.sources[source]
@@ -368,20 +386,40 @@ class Summary:
             else:
                 seen[1] += 1
 
-    def note_object(
-        self, source: Source, lines: int, torn: bool, rejects: dict[str, int], listed_here: bool = True
+    def note_lines(
+        self,
+        source: Source,
+        lines: int,
+        rejects: Mapping[str, int],
+        repeated: int = 0,
+        listed_here: bool = True,
+        stream: Source | None = None,
     ) -> None:
-        """Counts one object that was read to its end. Rejects spoil the flow log's hour; they are listed in one
-        hour only.
+        """Counts lines that were read. Rejects spoil the flow log's hour; they are listed in one hour only.
+
+        stream: the folder through which the records of several flow logs come. What was lost there without a word of
+        whose it was spoils all of them.
         """
         counts = self.counts[self.source(source)]
-        counts.objects += 1
         counts.lines += lines
-        counts.objects_torn += torn
-        counts.spoiled = counts.spoiled or bool(rejects) or torn
+        counts.repeated_events += repeated
+        counts.spoiled = counts.spoiled or bool(rejects)
         for reason, number in rejects.items() if listed_here else ():
             counts.rejects += number
             counts.reasons[reason] = counts.reasons.get(reason, 0) + number
+        if stream is not None and source != stream:
+            counts.streams.add(stream.flow_log_id or "")
+        elif stream is not None and rejects:
+            counts.lost.add(stream.flow_log_id or "")
+
+    def note_object(self, source: Source, torn: bool = False, stream: Source | None = None) -> None:
+        """Counts one object that was read to its end, with the first flow log that was found in it."""
+        counts = self.counts[self.source(source)]
+        counts.objects += 1
+        counts.objects_torn += torn
+        counts.spoiled = counts.spoiled or torn
+        if stream is not None and torn:
+            counts.lost.add(stream.flow_log_id or "")
 
     def sums(self) -> pa.Table:
         """The sums with their keys as columns."""

@@ -331,6 +331,59 @@ def test_the_same_input_gives_the_same_rows(spark: Any, lake: Path, tmp_path_fac
     assert published(one) == published(two)
 
 
+def subscribed(lake: Path, name: str, group: str, *lines: str) -> None:
+    """An object of events of CloudWatch as Firehose stores it; the id of each is its line."""
+    listed = [{"id": text, "timestamp": 0, "message": text} for text in lines]
+    document = {"messageType": "DATA_MESSAGE", "owner": ACCOUNT, "logGroup": group, "logStream": "s"}
+    path = lake / "raw" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress(json.dumps(document | {"logEvents": listed}).encode()))
+
+
+def test_events_that_cloudwatch_delivers_again_count_once_whoever_reads_them(
+    spark: Any, lake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of three objects has a task of its own, as has that of a flow log; two buckets of events. Event x (100
+    bytes) stands in all, y (30) in two, one of them in the next hour's folder, and z (7) is another log group's x over
+    the same interface, which counts with it or not at all.
+    """
+    x, y = (line("eni-c", "10.0.0.9", "8.8.8.8", "40001 443", size, 7) for size in (100, 30))
+    z = line("eni-c", "10.0.0.9", "8.8.8.8", "40001 443", 7, 7)
+    subscribed(lake, "2026/01/01/00/a", "/vpc", x, y)
+    subscribed(lake, "2026/01/01/00/b", "/vpc", x)
+    subscribed(lake, "2026/01/01/01/c", "/vpc", y, x)
+    subscribed(lake, "2026/01/01/00/d", "/subnet", z)
+    monkeypatch.setattr(job, "tasks", lambda objects, cores: [[item] for item in objects])
+    monkeypatch.setattr(job, "buckets_for", lambda objects: 2)
+    store, result, said = run(spark, lake)
+    assert result.counts["repeated_events"] == 3
+    assert result.counts["raw_bytes"] == 2012 + 130 + 7
+    assert result.counts["bytes"]["duplicate"] == 7
+    assert any(", 3 repeated events (" in text for text in said)
+    shown = {
+        r["client_addr"]: (r["uploaded"], r["records"]) for r in published(store) if r["client_addr"] == "10.0.0.9"
+    }
+    assert shown == {"10.0.0.9": (130, 2)}
+    files = read_manifest(store, current(store, HOUR)).run.files["coverage"]  # type: ignore[arg-type]
+    told = [row for file in files for row in pq.read_table(store.open(file.key)).to_pylist()]
+    assert {row["flow_log_id"]: (row["objects"], row["bytes"], row["repeated_events"]) for row in told} == {
+        "fl-0a": (2, 2012, 0),
+        "/vpc": (3, 130, 3),
+        "/subnet": (1, 7, 0),
+    }
+
+
+def test_a_lake_without_events_is_not_looked_through_for_them(
+    spark: Any, lake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: Any) -> None:
+        raise AssertionError("looked for events")
+
+    monkeypatch.setattr(job._Hour, "_gather_once", never)
+    _, result, _ = run(spark, lake)
+    assert result.counts["raw_bytes"] == 2012
+
+
 def test_windows_shorter_than_the_aggregation_interval_are_warned_of(spark: Any, lake: Path) -> None:
     put(
         lake,

@@ -33,6 +33,7 @@ from flowlake.flows.networks import Ranges, aws_ranges, known_networks
 from flowlake.flows.objects import RawObject, source_of
 from flowlake.flows.observed import Sweeps
 from flowlake.flows.parcels import unpack
+from flowlake.flows.repeats import repeated_events
 from flowlake.lake.contracts import contract
 from flowlake.lake.hours import Hour
 from flowlake.lake.observations import Row, observation
@@ -260,7 +261,8 @@ def run(
     lookup = compile_book(book)
     task = steps.Task(hour, window)
     shares = [objects] if together else [[item] for item in objects]
-    parcels = [parcel for share in shares for parcel in steps.gather(share, store, lookup, task)]  # type: ignore[arg-type]
+    repeats = repeated_events(objects, store)  # type: ignore[arg-type]
+    parcels = [parcel for share in shares for parcel in steps.gather(share, store, lookup, task, repeats)]  # type: ignore[arg-type]
     evidence = merge(unpack(payload) for _, kind, payload in parcels if kind == steps.EVIDENCE)
     found = hints(evidence, lookup, book.topology.flow_logs, _lives(book), previous)
     ranges = aws_ranges({"prefix": prefix, "service": service} for prefix, service in aws) if aws else Ranges()
