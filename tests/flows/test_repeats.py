@@ -6,6 +6,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Mapping
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from flowlake.flows import repeats as told_apart
 from flowlake.flows.objects import RawObject, source_of
+from flowlake.flows.read import envelopes
 from flowlake.flows.repeats import by_key, events, may_share_events, repeated_events, repeats
 from flowlake.flows.summarise import Source, Summary
 from tests.flows.worked import (
@@ -121,10 +123,13 @@ def test_what_a_torn_object_lost_counts_where_it_came_again(together: bool) -> N
     assert list(answer.coverage) == [VPC]
 
 
-def test_an_id_that_comes_again_with_another_message_is_another_record() -> None:
-    """CloudWatch's ids are unique; where they are not, nothing is lost for it: 100 + 7."""
-    answer = run(INVENTORY, {TEN: batch({"x": sent(100)}), TEN_TOO: batch({"x": sent(7)})})
-    assert answer.show("uploaded") == [(107,)]
+def test_an_event_is_told_by_its_id_and_its_message() -> None:
+    """CloudWatch's ids are unique; where one comes again with another message, nothing is lost for it: 100 + 700. Equal
+    records with ids of their own are two: 10 + 10."""
+    answer = run(INVENTORY, {TEN: batch({"x": sent(100)}), TEN_TOO: batch({"x": sent(700)})})
+    assert answer.show("uploaded") == [(800,)]
+    answer = run(INVENTORY, {TEN: batch({"x": sent(10)}), TEN_TOO: batch({"y": sent(10)})})
+    assert answer.show("uploaded") == [(20,)]
 
 
 def test_messages_without_ids_are_all_counted() -> None:
@@ -246,15 +251,12 @@ def test_each_event_is_kept_once_however_the_work_is_cut(
         objects.append(RawObject(key, "e", 1, HOUR.moment, source_of(key)))
     sharing = may_share_events(reversed(objects))
     assert sharing == objects
-    held_at_once, told_apart.AT_ONCE = told_apart.AT_ONCE, at_once
-    try:
-        of_buckets: dict[int, list[bytes]] = {}
+    of_buckets: dict[int, list[bytes]] = {}
+    with patch.object(told_apart, "AT_ONCE", at_once), patch.object(envelopes, "EVENTS_AT_ONCE", 1):
         for task in range(tasks):
             share = [(number, item) for number, item in enumerate(sharing) if number % tasks == task]
             for bucket, _, payload in events(share, store, buckets):  # type: ignore[arg-type]
                 of_buckets.setdefault(bucket, []).append(payload)
-    finally:
-        told_apart.AT_ONCE = held_at_once
     task_of = [number % tasks for number in range(len(sharing))]
     found = [parcel for payloads in of_buckets.values() for parcel in repeats(reversed(payloads), task_of)]
     left_out = {
