@@ -24,7 +24,7 @@ import json
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +33,7 @@ import pyarrow as pa
 from flowlake.flows.read.block import Block, LogGroup, NotAFlowLog, Reject, reject_text, torn_gzip
 from flowlake.flows.read.formats import Format, canonical
 from flowlake.flows.read.inflate import GZIP_MAGIC, Inflated, Readable
-from flowlake.flows.read.lines import LineReader
+from flowlake.flows.read.lines import LineReader, Progress
 from flowlake.flows.read.parquet import format_of_columns
 from flowlake.flows.read.text import LONGEST_LINE, Lines
 from flowlake.flows.read.typed import read_rows, token_of
@@ -55,7 +55,7 @@ OWNER = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
 DIGEST_BYTES = 16
 EVENTS_AT_ONCE = 1 << 16
 # How far an object is looked into for a first event before it is taken for one that has none.
-PEEKED_BYTES = 1 << 20
+PEEKED_BYTES = 1 << 18
 # How much of a document the parser may leave unread and still have failed for want of more (a cut escape or word).
 CUT_WORD = 16
 
@@ -72,6 +72,9 @@ class Opener:
     derive from it.
     """
 
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+
     def add_lines(self, content: bytes, number: int, group: LogGroup | None = None) -> None:
         """Lines of flow logs; number is that of the line where their document begins."""
 
@@ -81,11 +84,8 @@ class Opener:
     def reject(self, document: Any, number: int, group: LogGroup | None = None) -> None:
         """What can't be opened."""
 
-    def recognise(self) -> None:
-        """The object is one that carries flow logs."""
-
-    def is_repeated(self, event: Event) -> bool:
-        """Whether an event with an id is to be left out. Asked once for each, in their order."""
+    def is_repeated(self, stream: hashlib.blake2b, event_id: object, message: bytes) -> bool:
+        """Whether an event with an id is to be left out. Asked once for each, in their order; see digest_of."""
         raise NotImplementedError
 
     def leave_out(self, group: LogGroup | None) -> None:
@@ -106,7 +106,7 @@ class Opener:
         if isinstance(document.get("messageType"), str):
             self._open_subscription(document, number)
         elif isinstance(document.get("message"), str):
-            self.recognise()
+            self.progress.recognised = True
             self.add_lines(_bytes(document["message"]), number)
         elif isinstance(document.get("awslogs"), dict):
             self._open_base64(document["awslogs"].get("data"), number, depth)
@@ -116,13 +116,13 @@ class Opener:
                 inner = holder.get("kinesis") if isinstance(holder.get("kinesis"), dict) else holder
                 self._open_base64(inner.get("data") if isinstance(inner, dict) else None, number, depth)
         elif format_of_columns(list(document)) is not None:
-            self.recognise()
+            self.progress.recognised = True
             self.add_record({canonical(key): value for key, value in document.items()}, number)
         else:
             self.reject(document, number)
 
     def _open_subscription(self, document: dict[str, Any], number: int) -> None:
-        self.recognise()
+        self.progress.recognised = True
         if document["messageType"] == "CONTROL_MESSAGE":
             return
         group = _group_of(document)
@@ -130,7 +130,7 @@ class Opener:
         if not isinstance(events, list):
             self.reject(document, number, group)
             return
-        of = hashlib.blake2b(
+        stream = hashlib.blake2b(
             json.dumps([str(document.get(name)) for name in ("owner", "logGroup", "logStream")]).encode(),
             digest_size=DIGEST_BYTES,
         )
@@ -140,7 +140,8 @@ class Opener:
                 self.reject(event, number, group)
                 continue
             content = _bytes(message)
-            if event.get("id") is not None and self.is_repeated(Event(of, str(event["id"]), content)):
+            event_id = event.get("id")
+            if event_id is not None and self.is_repeated(stream, event_id, content):
                 self.leave_out(group)
             else:
                 self.add_lines(content, number, group)
@@ -150,7 +151,7 @@ class Opener:
         if content is None or depth >= DEEPEST:
             self.reject(data, number)
             return
-        self.recognise()
+        self.progress.recognised = True
         if content.lstrip()[:1] in (b"{", b"["):
             for _, document in documents(io.BytesIO(content)):
                 self.open(document, number, depth + 1)
@@ -158,24 +159,16 @@ class Opener:
             self.add_lines(content, number)
 
 
-class Event(NamedTuple):
-    """An event of CloudWatch Logs. of: what its account, log group and stream hash to."""
+def digest_of(stream: hashlib.blake2b, event_id: object, message: bytes) -> bytes:
+    """The same for events that are the same: of one stream, with one id and one message. stream: what its account, log
+    group and name hash to.
 
-    of: hashlib.blake2b
-    id: str
-    message: bytes
-
-    def digest(self) -> bytes:
-        """The same for events that are the same: of one stream, with one id and one message.
-
-        Ids are CloudWatch's and unique; where a writer of envelopes repeats one with another message, it is another
-        record, which is not to be lost.
-        """
-        hashed = self.of.copy()
-        hashed.update(b"%d:" % len(self.message))
-        hashed.update(self.message)
-        hashed.update(_bytes(self.id))
-        return hashed.digest()
+    Ids are CloudWatch's and unique; where a writer of envelopes repeats one with another message, it is another
+    record, which is not to be lost.
+    """
+    hashed = stream.copy()
+    hashed.update(b"%d:%b%b" % (len(message), message, _bytes(str(event_id))))
+    return hashed.digest()
 
 
 def _group_of(subscription: dict[str, Any]) -> LogGroup | None:
@@ -207,10 +200,14 @@ class Batch:
     objects: list[dict[str, Any]] = field(default_factory=list)
     object_numbers: list[int] = field(default_factory=list)
 
+    latest: tuple[LogGroup | None, Taken] | None = None
+
     def of(self, group: LogGroup | None) -> Taken:
-        if group not in self.groups:
-            self.groups[group] = Taken()
-        return self.groups[group]
+        if self.latest is not None and self.latest[0] is group:  # as are most: they come in the order of documents
+            return self.latest[1]
+        taken = self.groups.setdefault(group, Taken())
+        self.latest = group, taken
+        return taken
 
 
 class EnvelopeReader(Opener):
@@ -227,6 +224,7 @@ class EnvelopeReader(Opener):
         block_bytes: int,
         repeats: Iterable[int] | None = None,
     ) -> None:
+        super().__init__(reader.progress)
         self._reader = reader
         self._readers: dict[LogGroup | None, LineReader] = {None: reader}
         self._wanted = wanted
@@ -260,7 +258,7 @@ class EnvelopeReader(Opener):
     def _flush(self) -> Iterator[Block]:
         batch, self._batch = self._batch, Batch()
         if batch.objects:
-            self._reader.progress.blocks += 1
+            self.progress.blocks += 1
             yield _read_objects(batch, self._wanted)
         unknown: dict[LogGroup | None, NotAFlowLog] = {}
         for group in batch.groups:
@@ -268,7 +266,7 @@ class EnvelopeReader(Opener):
                 yield from self._read_group(group, batch.groups[group])
             except NotAFlowLog as error:
                 unknown[group] = error
-        if unknown and not self._reader.progress.blocks:
+        if unknown and not self.progress.blocks:
             raise next(iter(unknown.values()))
         for group in unknown:
             yield from self._read_group(group, batch.groups[group])
@@ -290,10 +288,7 @@ class EnvelopeReader(Opener):
             self._readers[group] = self._reader.another()
         return self._readers[group]
 
-    def recognise(self) -> None:
-        self._reader.progress.recognised = True
-
-    def is_repeated(self, event: Event) -> bool:
+    def is_repeated(self, stream: hashlib.blake2b, event_id: object, message: bytes) -> bool:
         place = self._events
         self._events += 1
         if self._repeats is not None:
@@ -301,7 +296,7 @@ class EnvelopeReader(Opener):
                 return False
             self._next_repeat = next(self._repeats, None)
             return True
-        digest = event.digest()
+        digest = digest_of(stream, event_id, message)
         if digest in self._seen:
             return True
         self._seen.add(digest)
@@ -334,6 +329,7 @@ class EventLister(Opener):
     """Lists the events of one object that have an id, in the order in which a reader is to ask for them."""
 
     def __init__(self) -> None:
+        super().__init__(Progress())
         self._digests = bytearray()
 
     def read(self, source: Readable) -> Iterator[npt.NDArray[np.uint64]]:
@@ -352,8 +348,8 @@ class EventLister(Opener):
         if self._digests:
             yield self._take()
 
-    def is_repeated(self, event: Event) -> bool:
-        self._digests += event.digest()
+    def is_repeated(self, stream: hashlib.blake2b, event_id: object, message: bytes) -> bool:
+        self._digests += digest_of(stream, event_id, message)
         return False
 
     def _take(self) -> npt.NDArray[np.uint64]:

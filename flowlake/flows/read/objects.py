@@ -75,7 +75,7 @@ def read_blocks(
 def read_events(stream: BinaryIO) -> Iterator[npt.NDArray[np.uint64]]:
     """The events of CloudWatch in one object, of which each has an id: digests in order, a row of two words each.
 
-    Equal digests are equal events. An object that has none in its first MiB is taken for one that has none.
+    Equal digests are equal events. An object that has none in its first part (256 KiB) is taken for one without.
     """
     source, _ = _inflated(stream)
     if _is_json(source):
