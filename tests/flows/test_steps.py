@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from flowlake.flows import coverage, present, steps
 from flowlake.flows.endpoints import TagSettings, states_table
 from flowlake.flows.objects import RawObject, source_of
+from flowlake.flows.observed import Sweeps
 from flowlake.flows.parcels import pack, unpack
 from flowlake.flows.schemas import arrow_schema
 from flowlake.lake.contracts import contract
@@ -147,6 +148,15 @@ def test_an_hour_without_traffic_has_coverage_and_no_conversations() -> None:
 def test_nothing_at_all_is_no_error() -> None:
     answer = run(INVENTORY, {})
     assert (answer.rows, answer.coverage) == ([], {})
+
+
+def test_the_inventory_of_an_unknown_region_is_stale_where_any_that_it_may_be_is() -> None:
+    """Account 1 was swept in two regions, one of them long ago; account 2 in one, lately."""
+    old, new, other = ("1", "eu-west-1"), ("1", "us-east-1"), ("2", "us-east-1")
+    sweeps = Sweeps(accounts={old, new, other}, stale={old})
+    asked = [new, old, ("1", "unknown"), ("2", "unknown"), ("3", "unknown"), ("unknown", "unknown")]
+    assert [coverage._is_stale(sweeps, *one) for one in asked] == [False, True, True, False, True, True]
+    assert not coverage._is_stale(Sweeps(accounts={other}), "unknown", "unknown")
 
 
 def test_bytes_that_do_not_add_up_are_told() -> None:
