@@ -19,9 +19,10 @@ import pyarrow as pa
 from flowlake.flows import handshakes, roles
 from flowlake.flows.addresses import U64, is_none, is_public, is_rfc1918
 from flowlake.flows.evidence import GAPS, LOSSY, NOT_LOGGED, Hints
+from flowlake.flows.fold import OPEN
 from flowlake.flows.hashing import distinct
 from flowlake.flows.lookup import I32, I64, NAT, NOBODY, Bools, Lookup, mix, scopes
-from flowlake.flows.minutes import first_and_last_minute, minutes_masks
+from flowlake.flows.minutes import minutes_masks
 from flowlake.flows.networks import Ranges
 from flowlake.flows.summarise import (
     EGRESS,
@@ -248,7 +249,8 @@ def _by_attestation(world: World, asked: _Asked) -> _Seen:
     for k in range(most):
         r = np.flatnonzero(first + k < last)
         a = first[r] + k
-        holder, mask, known = hints.attested_interface[a], hints.attested_mask[a], hints.attested_sure[a]
+        holder, known = hints.attested_interface[a], hints.attested_sure[a]
+        mask = hints.attested_mask[a] & _alive(world, holder)
         for found, more, span in ((near, several, wide), (then, several_then, tight)):
             used = (mask & span[r] != 0) & known
             more[r] |= used & (found[r] >= 0) & (found[r] != holder)
@@ -267,6 +269,17 @@ def _by_attestation(world: World, asked: _Asked) -> _Seen:
     return _Seen(sure, near, several, complete, then, several_then)
 
 
+def _alive(world: World, holder: I32) -> U64:
+    """The minutes of the hour in which each interface was not known to have ended."""
+    lookup = world.lookup
+    ended = np.append(lookup.ended, OPEN)[np.where(holder < len(lookup.ended), holder, -1)]
+    alive = np.full(len(holder), ~np.uint64(0))
+    at = np.flatnonzero(ended < OPEN)
+    begins = np.full(len(at), lookup.starts - SECONDS)
+    alive[at] = minutes_masks(begins, ended[at] // 1000 + world.settings.clock_slack_seconds, lookup.starts)
+    return alive
+
+
 def _attested_lives(world: World, asked: _Asked, begin: I64, stop: I64) -> tuple[I64, I64, Bools]:
     """From when to when (ms) each attested interface of the asked pairs surely held the address, by its own records
     and, of a primary address, by the book too; and whether it is its primary one. Rows: the pairs' attestations,
@@ -277,9 +290,8 @@ def _attested_lives(world: World, asked: _Asked, begin: I64, stop: I64) -> tuple
     pair = np.repeat(np.arange(len(count)), count)
     row = np.repeat(begin, count) + np.arange(len(pair)) - np.repeat(np.cumsum(count) - count, count)
     holder = hints.attested_interface[row]
-    low, high = first_and_last_minute(hints.attested_mask[row])
-    since = (lookup.starts + (low + 1) * 60 + asked.slack) * 1000
-    until = (lookup.starts + high * 60 - asked.slack) * 1000
+    since = (hints.attested_begun_by[row] + asked.slack) * 1000
+    until = (hints.attested_held_until[row] - asked.slack) * 1000
     # By its own records alone it held the address between the first and the last of them, if there is anything between.
     primary = _is_primary(world, holder, asked.high[pair], asked.low[pair])
     first, last = lookup.claims.find(asked.scope.astype(np.int64), asked.high, asked.low)

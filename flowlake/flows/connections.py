@@ -116,9 +116,10 @@ def _settle_own_ends(rows: Rows, world: World) -> Rows:
     another's own record of the same connection shows, or that lies outside the reporter's VPC.
     """
     open_ = (rows["position"] == UNSAID_POSITION) & rows["shows_own"] & (rows["reporter"] >= 0)
-    if not bool(open_.any()):
-        return rows
     at = np.flatnonzero(open_)
+    at = at[~_forwards(world, rows["reporter"][at])]
+    if not len(at):
+        return rows
     own = _OwnRecords(rows, world)
     reporter = rows["reporter"][at]
     vpc = world.hints.interface_vpc[reporter]
@@ -140,6 +141,15 @@ def _settle_own_ends(rows: Rows, world: World) -> Rows:
             _fill(filled, world, end, at[mine], reporter[mine], INTERFACE, bit | UNSURE)
             filled["position"][at[mine]] = place
     return filled
+
+
+def _forwards(world: World, who: npt.NDArray) -> Bools:
+    """Whether each interface passes on what others send, by the book: neither address need be its own."""
+    forwards = world.lookup.forwards
+    in_book = (who >= 0) & (who < len(forwards))
+    result: Bools = in_book.copy()
+    result[in_book] = forwards[who[in_book]] > 0
+    return result
 
 
 def _untold(rows: Rows, end: str) -> Bools:
@@ -203,6 +213,7 @@ class _OwnRecords:
             apart = np.maximum(first[other] - last[one], first[one] - last[other])
             near = apart <= GAP_SECONDS
             near &= self.world.hints.interface_vpc[self.holder[c]] == scope[r]
+            near &= ~self._ended_before(one, self.holder[c])
             near &= self._may_have_held(end, one, other, c)
             _note(who, several, r, near, self.holder[c])
             _note(near_by, several_near_by, r, near & (apart <= self.world.settings.two_clocks_seconds), self.holder[c])
@@ -210,7 +221,35 @@ class _OwnRecords:
         # An address that came to another, who took the same port. Where all of them lack nothing, whose packets these
         # are shows in whose record covers them.
         by_time = several & all_whole & ~several_near_by
-        return np.where(by_time, near_by, np.where(several, NOBODY, who)).astype(np.int32)
+        who = np.where(by_time, near_by, np.where(several, NOBODY, who)).astype(np.int32)
+        # Records of the same packets lie no further apart than two clocks; another of the connection, before or after
+        # them, tells only where nobody else may have come between.
+        told = np.flatnonzero((who >= 0) & (who != near_by))
+        who[told[self._may_be_another(end, at[told], scope[told], who[told])]] = NOBODY
+        return who
+
+    def _ended_before(self, at: I64, holder: npt.NDArray[np.int32]) -> Bools:
+        """Whether an event had ended the holder before the row surely begins."""
+        ended = self.world.lookup.ended
+        in_book = np.flatnonzero(holder < len(ended))
+        before = np.zeros(len(at), dtype=np.bool_)
+        begins = (self.rows["first"][at[in_book]] - self.world.settings.clock_slack_seconds) * 1000
+        before[in_book] = ended[holder[in_book]] < begins
+        return before
+
+    def _may_be_another(self, end: str, at: I64, scope: npt.NDArray, who: npt.NDArray[np.int32]) -> Bools:
+        """Whether the book gives the address around that time to another one, whose own record need not be there: it
+        does not report, or lacks some.
+        """
+        rows, lookup, slack = self.rows, self.world.lookup, self.world.settings.clock_slack_seconds
+        begin, stop = lookup.claims.find(scope.astype(np.int64), rows[f"{end}_high"][at], rows[f"{end}_low"][at])
+        another = np.zeros(len(at), dtype=np.bool_)
+        for r, c in each_of(begin, stop):
+            there = lookup.claim_from[c] <= (rows["last"][at[r]] + slack) * 1000
+            there &= lookup.claim_to[c] >= (rows["first"][at[r]] - slack) * 1000
+            claimant = lookup.claim_interface[c]
+            another[r] |= there & (claimant != who[r]) & (self.world.hints.penalty[claimant] != 0)
+        return another
 
     def _may_have_held(self, end: str, one: I64, other: I64, c: I64) -> Bools:
         """Whether the other record shows the very address, or the book ever gives it to that record's interface."""

@@ -273,7 +273,7 @@ def evidence_of(worker: Worker, lookup: Lookup) -> dict[str, pa.Table]:
                 **{name: pa.array([told.get(name) for told in facts.values()], pa.string()) for name in FACTS},
             }
         ),
-        "attested": _attested(worker, interface[own], worker.local_pkt[own], masks[own], sure[own], names),
+        "attested": _attested(worker, own, masks, sure, names),
         "listeners": _listeners(worker, lookup),
         "untold": pa.table({"ports": untold(_of_handshakes(sums))}),
     }
@@ -369,13 +369,20 @@ SOURCES = pa.schema(
 )
 
 
-def _attested(
-    worker: Worker, interface: npt.NDArray, address: I64, masks: U64, sure: Bools, names: pa.Array
-) -> pa.Table:
-    """Which interface used which address, by its own records, in which minutes; and whether that is sure."""
-    keys, row = distinct_values(interface.astype(np.int64) << 32 | sure.astype(np.int64) << 31 | address)
+def _attested(worker: Worker, own: Bools, masks: U64, sure: Bools, names: pa.Array) -> pa.Table:
+    """Which interface used which address, by its own records, in which minutes; whether that is sure; and the moments
+    (epoch s) by which it surely had begun to and until which it surely had not ended: a record tells of some moment
+    between its start and its end, and not of all of them.
+    """
+    interface, first, last = (
+        worker.sums[name].to_numpy()[own].astype(np.int64) for name in ("interface", "first", "last")
+    )
+    keys, row = distinct_values(interface << 32 | sure[own].astype(np.int64) << 31 | worker.local_pkt[own])
     mask = np.zeros(len(keys), dtype=np.uint64)
-    np.bitwise_or.at(mask, row, masks)
+    begun_by, held_until = np.full(len(keys), np.iinfo(np.int64).max), np.full(len(keys), np.iinfo(np.int64).min)
+    np.bitwise_or.at(mask, row, masks[own])
+    np.minimum.at(begun_by, row, last)
+    np.maximum.at(held_until, row, first)
     at = keys & 0x7FFFFFFF
     return pa.table(
         {
@@ -384,6 +391,8 @@ def _attested(
             "low": worker.low[at],
             "mask": mask,
             "sure": (keys >> 31 & 1) == 1,
+            "begun_by": begun_by,
+            "held_until": held_until,
         }
     )
 
@@ -449,6 +458,8 @@ class Hints:
     attested_interface: I32
     attested_mask: U64
     attested_sure: Bools
+    attested_begun_by: I64
+    attested_held_until: I64
     listeners: AddressIndex
     untold_ports: npt.NDArray[np.uint32]
     """Keys of ports of connections whose server nothing but a SYN tells (see handshakes.py), in order."""
@@ -507,7 +518,8 @@ def merge(parts: Iterable[Mapping[str, pa.Table]]) -> Evidence:
     rows: list[dict] = []
     added = dict.fromkeys(("records", "bytes", "nodata", "skipdata"), np.add)
     lines = _Together({**added, "mask": np.bitwise_or, "actions": np.bitwise_or})
-    attested, listeners, untold_ports = _Together({"mask": np.bitwise_or}), _Together({}), _Together({})
+    attested = _Together({"mask": np.bitwise_or, "begun_by": np.minimum, "held_until": np.maximum})
+    listeners, untold_ports = _Together({}), _Together({})
     facts: dict[str, dict[str, str]] = {}
     for part in parts:
         local: list[int] = []
@@ -570,7 +582,7 @@ class _Together:
         result = whole.take(pa.array(first))
         for name, join in self.joined.items():
             values = whole[name].to_numpy()
-            joined = np.zeros(len(first), dtype=values.dtype)
+            joined = np.zeros(len(first), dtype=values.dtype) if join is np.add else values[first]
             join.at(joined, of, values)
             result = result.set_column(result.column_names.index(name), name, pa.array(joined))
         return result
@@ -651,10 +663,10 @@ def hints(
     return found
 
 
-def _no_attestation() -> tuple[AddressIndex, I32, U64, Bools]:
-    nothing = np.zeros(0, np.uint64)
+def _no_attestation() -> tuple[AddressIndex, I32, U64, Bools, I64, I64]:
+    nothing, no_times = np.zeros(0, np.uint64), np.zeros(0, np.int64)
     none = AddressIndex.build(np.zeros(0, np.int64), nothing, nothing)[0]
-    return none, np.zeros(0, np.int32), nothing, np.zeros(0, np.bool_)
+    return none, np.zeros(0, np.int32), nothing, np.zeros(0, np.bool_), no_times, no_times
 
 
 def _vpc_codes(lookup: Lookup, new: Names, vpc_ids: Sequence[str | None]) -> I32:
@@ -816,23 +828,21 @@ def _attest(found: Hints, lookup: Lookup, evidence: Evidence) -> None:
     usable = (vpc >= 0) & ~is_none(high)
     interface, high, low, vpc = interface[usable], high[usable], low[usable], vpc[usable]
     mask, sure = table["mask"].to_numpy()[usable], table["sure"].to_numpy()[usable]
+    begun_by, held_until = (table[name].to_numpy()[usable] for name in ("begun_by", "held_until"))
     # One row for each (VPC, address, interface, sureness), however many workers saw it.
-    grouped: dict[tuple[int, int, int, int, bool], int] = {}
-    of = (vpc.tolist(), high.tolist(), low.tolist(), interface.tolist(), sure.tolist())
-    for key, minutes in zip(zip(*of, strict=True), mask.tolist(), strict=True):
-        grouped[key] = grouped.get(key, 0) | minutes
-    if not grouped:
+    first, of = distinct(vpc, high, low, interface, sure)
+    if not len(first):
         return
-    keys = list(grouped)
-    index, order = AddressIndex.build(
-        np.array([k[0] for k in keys], np.int64),
-        np.array([k[1] for k in keys], np.uint64),
-        np.array([k[2] for k in keys], np.uint64),
-    )
+    minutes, earliest, latest = np.zeros(len(first), np.uint64), begun_by[first], held_until[first]
+    np.bitwise_or.at(minutes, of, mask)
+    np.minimum.at(earliest, of, begun_by)
+    np.maximum.at(latest, of, held_until)
+    index, order = AddressIndex.build(vpc[first].astype(np.int64), high[first], low[first])
     found.attested = index
-    found.attested_interface = np.array([k[3] for k in keys], np.int32)[order]
-    found.attested_mask = np.array(list(grouped.values()), np.uint64)[order]
-    found.attested_sure = np.array([k[4] for k in keys], np.bool_)[order]
+    found.attested_interface = interface[first][order]
+    found.attested_mask = minutes[order]
+    found.attested_sure = sure[first][order]
+    found.attested_begun_by, found.attested_held_until = earliest[order], latest[order]
 
 
 def listener_scope(vpc: npt.NDArray, public: Bools, port: npt.NDArray) -> I64:

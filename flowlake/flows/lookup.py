@@ -195,9 +195,17 @@ class Lookup:
                 since[interface], until[interface] = max(since[interface], begins), min(until[interface], ends)
         return since, until
 
+    @cached_property
+    def ended(self) -> I64:
+        """When (ms) an event ended each interface; OPEN where none did."""
+        ended = np.full(len(self.interfaces), OPEN)
+        exact = self.claim_primary & self.claim_exact
+        np.minimum.at(ended, self.claim_interface[exact], self.claim_to[exact])
+        return ended
+
     def __getstate__(self) -> dict[str, Any]:
         """Without what is soon made again."""
-        made = ("only_claimant", "only_sharer", "whole_span")
+        made = ("only_claimant", "only_sharer", "whole_span", "ended")
         return {name: value for name, value in self.__dict__.items() if name not in made}
 
     def known_ranges(self, vpc: int) -> Sequence[tuple[int, int]]:

@@ -33,18 +33,4 @@ def _touched(start, end, zero, masks):  # type: ignore[no-untyped-def]
         masks[i] = (~np.uint64(0) >> np.uint64(_LAST - (last - first))) << np.uint64(first)
 
 
-def first_and_last_minute(masks: U64) -> tuple[I64, I64]:
-    """The first and the last minute in each mask, counted from the hour's first (0); -2 is all before -1, 61 all
-    after 60.
-    """
-    lowest = masks & (~masks + np.uint64(1))
-    highest = masks.copy()
-    for shift in (1, 2, 4, 8, 16, 32):
-        highest |= highest >> np.uint64(shift)
-    highest ^= highest >> np.uint64(1)
-    # Powers of two are exact as floats.
-    bits = [np.log2(np.maximum(one, np.uint64(1)).astype(np.float64)).astype(np.int64) for one in (lowest, highest)]
-    return bits[0] - MINUTES_BEFORE, bits[1] - MINUTES_BEFORE
-
-
 WHOLE_HOUR = ((1 << _MINUTES) - 1) << MINUTES_BEFORE

@@ -123,7 +123,7 @@ def _read_object(
             rejects = pa.concat_tables([block.rejects, rejects]) if rejects.num_rows else block.rejects
             if block.records.num_rows:
                 summary.add(source, records, block.fields, block.kind == "transit_gateway")
-                if records.num_rows and _strangers(records, summary, lookup):
+                if records.num_rows and _strangers(records, block.fields, summary, lookup):
                     if columns is COLUMNS:
                         _read_facts(item, store, summary, task, repeats)
                     elif block.kind == "vpc":
@@ -158,10 +158,11 @@ def _blocks(
         )
 
 
-def _strangers(records: pa.Table, summary: Summary, lookup: Lookup) -> bool:
-    """Whether the block has interfaces whose VPC the book does not know and of which nothing was noted. Looks at each
-    interface that it finds placed once.
+def _strangers(records: pa.Table, fields: Sequence[str], summary: Summary, lookup: Lookup) -> bool:
+    """Whether the block has interfaces whose VPC the book does not know and of which its format (fields) tells what was
+    not noted yet. Looks at each interface of which all is known once.
     """
+    offered = set(FACTS).intersection(fields)
     columns = [
         records[name].combine_chunks() for name in ("interface_id", "resource_id") if name in records.column_names
     ]
@@ -171,12 +172,10 @@ def _strangers(records: pa.Table, summary: Summary, lookup: Lookup) -> bool:
     for column in columns:
         new = summary.not_placed(column.dictionary)
         codes = lookup.interfaces.codes(new)
-        placed = [
-            (code >= 0 and lookup.interface_vpc[code] >= 0) or name in summary.told
-            for name, code in zip(new, codes.tolist(), strict=True)
-        ]
-        summary.place([name for name, is_placed in zip(new, placed, strict=True) if is_placed])
-        strangers |= not all(placed)
+        known = [code >= 0 and lookup.interface_vpc[code] >= 0 for code in codes.tolist()]
+        rest = [name for name, is_known in zip(new, known, strict=True) if not is_known]
+        summary.place([name for name, is_known in zip(new, known, strict=True) if is_known or summary.has_told(name)])
+        strangers |= not all(summary.has_told(name, offered) for name in rest)
     return strangers
 
 

@@ -18,7 +18,7 @@ Null texts are row 0 of their list.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -183,7 +183,7 @@ class Summary:
 
     def __init__(self, hour: Hour, window_seconds: int) -> None:
         self.hour, self.slot_seconds = hour, slot_seconds(window_seconds)
-        self.told: dict[str, dict[str, str]] = {}
+        self.told: dict[str, dict[str, str | None]] = {}
         self._sums = Sums(hour.starts, hour.ends, self.slot_seconds)
         self.clear()
 
@@ -338,13 +338,13 @@ class Summary:
         self._placed[self.interfaces.of_texts(pa.array(names, pa.string()))] = True
 
     @property
-    def facts(self) -> dict[int, dict[str, str]]:
+    def facts(self) -> dict[int, dict[str, str | None]]:
         """What the records say of their own interfaces, by the interface's code."""
         return {code: self.told[name] for code, name in enumerate(self.interfaces.list()) if name in self.told}
 
     def note_facts(self, records: pa.Table) -> None:
-        """What records say of their own interface, where the inventory may not know it: once an interface, and kept
-        when the sums are sent on.
+        """What records say of their own interface, where the inventory may not know it: each fact once, and kept when
+        the sums are sent on.
         """
         owners = [records[n].combine_chunks() for n in ("interface_id", "resource_id") if n in records.column_names]
         if not owners or not records.num_rows:
@@ -356,15 +356,21 @@ class Summary:
         first = np.full(size + 1, -1, dtype=np.int64)
         codes = taken(owner, np.arange(size), size)
         first[codes[::-1]] = np.arange(len(codes))[::-1]
+        offered = [name for name in FACTS if name in records.column_names]
         new = [
             (name, row)
             for name, row in zip(owner.dictionary.to_pylist(), first.tolist(), strict=False)
-            if row >= 0 and name not in self.told
+            if row >= 0 and not self.has_told(name, offered)
         ]
         rows = pa.array([row for _, row in new], pa.int64())
-        said = {name: records[name].take(rows).to_pylist() for name in FACTS if name in records.column_names}
+        said = {name: records[name].take(rows).to_pylist() for name in offered}
         for i, (name, _) in enumerate(new):
-            self.told[name] = {fact: values[i] for fact, values in said.items() if values[i] is not None}
+            told = self.told.setdefault(name, dict.fromkeys(offered))
+            told.update({fact: values[i] for fact, values in said.items() if told.get(fact) is None})
+
+    def has_told(self, interface: str, facts: Collection[str] = FACTS) -> bool:
+        """Whether these facts of an interface were noted: other formats may offer more of them."""
+        return self.told.get(interface, {}).keys() >= set(facts)
 
     def _no_traffic(
         self, at: int, counts: _Counts, own: npt.NDArray, here: npt.NDArray, status: npt.NDArray, starts: I64, ends: I64

@@ -117,6 +117,12 @@ def test_evidence_of_several_workers_adds_up(together: bool) -> None:
     assert (covered["objects"], covered["records"], covered["skipdata"], covered["bytes"]) == (3, 2, 1, 107)
 
 
+def attested(columns: dict, begun_by: int, held_until: int) -> pa.Table:
+    """Rows of one worker's own records, with the same moments in each."""
+    size = len(columns["interface"])
+    return pa.table({**columns, "begun_by": [begun_by] * size, "held_until": [held_until] * size})
+
+
 def test_what_many_workers_tell_alike_is_kept_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A thousand parts of two interfaces each: what the driver holds does not grow with them."""
     held: list[evidence._Together] = []
@@ -134,11 +140,11 @@ def test_what_many_workers_tell_alike_is_kept_once(monkeypatch: pytest.MonkeyPat
         "sources": pa.table({name: [] for name in evidence.SOURCES.names}, schema=evidence.SOURCES),
         "facts": pa.table({"interface": pa.array([], pa.string())}),
         "lines": pa.table({name: pa.array([], pa.int64()) for name in counted}),
-        "attested": pa.table({"interface": ["eni-a", None], "high": [0, 0], "low": [1, 2], "mask": [1, 2]}),
+        "attested": attested({"interface": ["eni-a", None], "low": [1, 2], "mask": [1, 2]}, 60, 120),
         "listeners": pa.table({"interface": ["eni-a", "eni-b"], "port": [443, 443]}),
         "untold": pa.table({"ports": np.array([7, 9], np.uint32)}),
     }
-    other = {**part, "attested": pa.table({"interface": ["eni-a"], "high": [0], "low": [1], "mask": [4]})}
+    other = {**part, "attested": attested({"interface": ["eni-a"], "low": [1], "mask": [4]}, 30, 90)}
     most = 0
 
     def parts():  # type: ignore[no-untyped-def]
@@ -150,8 +156,8 @@ def test_what_many_workers_tell_alike_is_kept_once(monkeypatch: pytest.MonkeyPat
 
     found = evidence.merge(parts())
     assert sorted(found.attested.to_pylist(), key=str) == [
-        {"interface": "eni-a", "high": 0, "low": 1, "mask": 1 | 4},
-        {"interface": None, "high": 0, "low": 2, "mask": 2},
+        {"interface": "eni-a", "low": 1, "mask": 1 | 4, "begun_by": 30, "held_until": 120},
+        {"interface": None, "low": 2, "mask": 2, "begun_by": 60, "held_until": 120},
     ]
     assert found.listeners.to_pylist() == part["listeners"].to_pylist()
     assert found.untold.to_pylist() == part["untold"].to_pylist()
