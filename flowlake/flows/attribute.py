@@ -423,6 +423,9 @@ def _attribute_part(
         labels: list[str] = []
         if len(ask):
             found = holders(world, seen_from[ask], h[ask], lo[ask], first[ask], last[ask])
+            # What an interface sends to itself it does not report: it had the address before, or will have it.
+            itself = named[ask] & (found.who == reporter[ask])
+            found.who[itself], found.how[itself] = NOBODY, NONE
             who[ask], how[ask], scope[ask] = found.who, found.how, found.scope
             doubts[ask] |= np.where(found.contested, bit, 0).astype(np.int8)
             labels = _label_far(world, extras, service, ask, found, h, lo, how, label)

@@ -196,6 +196,9 @@ class _OwnRecords:
         self.keys = keys[order]
         self.row = np.concatenate(list(own.values()))[order]
         self.holder = np.concatenate([rows[f"{end}_who"][at] for end, at in own.items()])[order]
+        # Nobody reports what it sends to itself.
+        at_end = (rows["position"] == SENDER) | (rows["position"] == RECEIVER)
+        self._far_reporter = np.where(at_end, rows["reporter"], NOBODY)
 
     def of(self, end: str, at: I64) -> npt.NDArray[np.int32]:
         """For each of these rows the one interface whose own record of the connection lies near it; else NOBODY."""
@@ -213,7 +216,7 @@ class _OwnRecords:
             apart = np.maximum(first[other] - last[one], first[one] - last[other])
             near = apart <= GAP_SECONDS
             near &= self.world.hints.interface_vpc[self.holder[c]] == scope[r]
-            near &= ~self._ended_before(one, self.holder[c])
+            near &= ~self._ended_before(one, self.holder[c]) & (self.holder[c] != self._far_reporter[one])
             near &= self._may_have_held(end, one, other, c)
             _note(who, several, r, near, self.holder[c])
             _note(near_by, several_near_by, r, near & (apart <= self.world.settings.two_clocks_seconds), self.holder[c])

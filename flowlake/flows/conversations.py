@@ -10,7 +10,7 @@ one attempt, rejected.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -38,7 +38,7 @@ from flowlake.flows.attribute import (
 )
 from flowlake.flows.evidence import LOSSY, NOT_LOGGED
 from flowlake.flows.hashing import distinct
-from flowlake.flows.lookup import NAT, NOBODY, each_of, mix
+from flowlake.flows.lookup import NAT, NOBODY, Lookup, each_of, mix
 from flowlake.flows.minutes import minutes_masks
 from flowlake.flows.ports import has_ports
 from flowlake.flows.routes import Router
@@ -204,9 +204,12 @@ def _penalties(rows: Mapping[str, npt.NDArray], end: str, world: World) -> tuple
     least = np.full(len(asked), NOT_LOGGED, dtype=np.uint8)
     most = np.zeros(len(asked), dtype=np.uint8)
 
+    reporter = rows["reporter"][asked]
+
     def may_be(r: I64, interface: npt.NDArray, there: Bools) -> None:
         penalty = hints.penalty[interface]
-        there = there & (penalty != NOT_LOGGED)
+        # Nobody reports what it sends to itself.
+        there = there & (interface != reporter[r])
         least[r] = np.where(there, np.minimum(least[r], penalty), least[r])
         most[r] = np.where(there, np.maximum(most[r], penalty), most[r])
 
@@ -218,10 +221,26 @@ def _penalties(rows: Mapping[str, npt.NDArray], end: str, world: World) -> tuple
     begin, stop = claims.find(*address)
     for r, at in each_of(begin, stop):
         near = (world.lookup.claim_from[at] <= last[r] * 1000) & (world.lookup.claim_to[at] >= first[r] * 1000)
-        may_be(r, world.lookup.claim_interface[at], near)
+        # A secondary address goes and comes back untold.
+        may_be(r, world.lookup.claim_interface[at], near | ~world.lookup.claim_primary[at])
+    for r, interface in _by_prefixes(world.lookup, *address):
+        may_be(r, interface, np.ones(len(r), dtype=np.bool_))
     low[asked] = least
     high[asked] = np.where(least == NOT_LOGGED, NOT_LOGGED, most)
     return low, high
+
+
+def _by_prefixes(lookup: Lookup, scope: I64, high: U64, low: U64) -> Iterator[tuple[I64, npt.NDArray[np.int32]]]:
+    """Of these addresses of VPCs those in delegated prefixes, with one of the interfaces that have had it at a time."""
+    in_vpcs = np.flatnonzero(np.isin(scope, list(lookup.prefixes)))
+    if not len(in_vpcs):
+        return
+    first, of = distinct(scope[in_vpcs], high[in_vpcs], low[in_vpcs])
+    for number, row in enumerate(in_vpcs[first].tolist()):
+        address = (int(high[row]) << 64) | int(low[row])
+        at = in_vpcs[of == number]
+        for interface in {claim[0] for claim in lookup.prefix_claims(int(scope[row]), address)}:
+            yield at, np.full(len(at), interface, dtype=np.int32)
 
 
 def _ever_logged(rows: Mapping[str, npt.NDArray], at: I64, end: str, world: World) -> Bools:
