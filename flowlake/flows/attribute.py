@@ -21,7 +21,7 @@ from flowlake.flows.addresses import U64, is_none, is_public, is_rfc1918
 from flowlake.flows.evidence import GAPS, LOSSY, NOT_LOGGED, Hints
 from flowlake.flows.fold import OPEN
 from flowlake.flows.hashing import distinct
-from flowlake.flows.lookup import I32, I64, NAT, NOBODY, Bools, Lookup, mix, scopes
+from flowlake.flows.lookup import I32, I64, NAT, NOBODY, Bools, Lookup, in_several, mix, scopes
 from flowlake.flows.minutes import minutes_masks
 from flowlake.flows.networks import Ranges
 from flowlake.flows.summarise import (
@@ -79,12 +79,15 @@ class World:
 
 @dataclass
 class Holder:
-    """Answer for each asked (address, span): who, how, in which VPC the address lies, whether contested."""
+    """Answer for each asked (address, span): who, how, in which VPC the address lies, whether contested, and whether
+    it may lie in several VPCs (then in none) and be that of somebody who reports.
+    """
 
     who: I32
     how: npt.NDArray[np.int8]
     scope: I32
     contested: Bools
+    in_several: Bools
 
 
 def holders(world: World, vpc: I32, high: U64, low: U64, start: I64, end: I64) -> Holder:
@@ -96,6 +99,9 @@ def holders(world: World, vpc: I32, high: U64, low: U64, start: I64, end: I64) -
     p_vpc, p_high, p_low = vpc[pairs], high[pairs], low[pairs]
     p_scope = scopes(world.lookup, p_vpc, p_high, p_low)
     scope = p_scope[inverse]
+    several_vpcs = p_scope < 0
+    at = np.flatnonzero(several_vpcs)
+    several_vpcs[at] = in_several(world.lookup, p_vpc[at], p_high[at], p_low[at], _that_report(world.hints))
     slack = world.settings.clock_slack_seconds
     asked = _Asked(p_scope, p_high, p_low, inverse, start, end, slack)
     who, near, assumed, contested, secondary = _by_claims(world, asked)
@@ -119,7 +125,7 @@ def holders(world: World, vpc: I32, high: U64, low: U64, start: I64, end: I64) -
     if world.settings.provisional:
         tail = (who < 0) & (assumed >= 0) & ~contested
         who[tail], how[tail] = assumed[tail], ASSUMED
-    return Holder(who, how, scope, contested & (who < 0))
+    return Holder(who, how, scope, contested & (who < 0), several_vpcs[inverse])
 
 
 @dataclass
@@ -320,6 +326,11 @@ def _is_primary(world: World, who: I32, high: U64, low: U64) -> Bools:
     return result
 
 
+def _that_report(hints: Hints) -> I32:
+    """VPCs of which some interface reported this hour."""
+    return np.unique(hints.interface_vpc[: len(hints.penalty)][hints.penalty != NOT_LOGGED])
+
+
 def _with_losses(hints: Hints) -> I32:
     """VPCs in which some interface's reporting lacks records of this hour."""
     lossy = (hints.penalty != NOT_LOGGED) & (hints.penalty & (LOSSY | GAPS) > 0)
@@ -428,6 +439,8 @@ def _attribute_part(
             found.who[itself], found.how[itself] = NOBODY, NONE
             who[ask], how[ask], scope[ask] = found.who, found.how, found.scope
             doubts[ask] |= np.where(found.contested, bit, 0).astype(np.int8)
+            # Who reports there can't be told, and may count the same bytes.
+            doubts[ask[found.in_several]] |= UNSURE
             labels = _label_far(world, extras, service, ask, found, h, lo, how, label)
             doubts[(how == PUBLIC) & (h == 0) & np.isin(lo, reported_at_home)] |= UNSURE
         lies_in[name] = np.where(mine, vpc, NOBODY).astype(np.int32)

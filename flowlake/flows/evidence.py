@@ -773,11 +773,18 @@ def _choose_flow_logs(
             for s in candidates
         }
 
-        def rank(s: int, lacks: dict[int, int] = lacks, code: int = code) -> tuple:
-            covered = bin(merged[code, s][4]).count("1")
-            # Where all lost some, the one that holds most; else as before, so that hours do not differ by a packet.
+        covered = {s: (merged[code, s][4] & WHOLE_HOUR).bit_count() for s in candidates}
+        most = max(covered.values())
+
+        def rank(
+            s: int, lacks: dict[int, int] = lacks, code: int = code, covered: dict[int, int] = covered, most: int = most
+        ) -> tuple:
+            # Where all lost some, the one that holds most.
             held = merged[code, s][3] if lacks[s] & LOSSY else 0
-            return lacks[s], kinds[s] != "ALL", -held, -merged[code, s][0], -covered, listed[s].flow_log_id or "", s
+            # Else the same in every hour: their intervals begin at different minutes, so that by what lies at the
+            # hour's edges each would have its turn, and what lies there counted twice or not at all.
+            partial = covered[s] + interval[s] < most
+            return lacks[s], kinds[s] != "ALL", -held, partial, listed[s].flow_log_id or "", s
 
         accepts = [
             s

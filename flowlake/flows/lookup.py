@@ -280,6 +280,22 @@ def scopes(lookup: Lookup, vpc: I32, high: U64, low: U64) -> I32:
     return scope
 
 
+def in_several(lookup: Lookup, vpc: I32, high: U64, low: U64, one_of: I32) -> Bools:
+    """Whether each address lies in the ranges of several VPCs that can be reached from the one it is seen from, of
+    which some is one of these.
+    """
+    fits = np.zeros(len(vpc), dtype=np.int32)
+    some = np.zeros(len(vpc), dtype=np.bool_)
+    for one in np.unique(vpc[vpc >= 0]).tolist():
+        rows = np.flatnonzero(vpc == one)
+        for neighbour in lookup.reachable.get(one, ()):
+            there = in_vpc(lookup, neighbour, high[rows], low[rows])
+            fits[rows] += there
+            some[rows] |= there & (neighbour in one_of)
+    several: Bools = (fits > 1) & some
+    return several
+
+
 def in_vpc(lookup: Lookup, vpc: int, high: U64, low: U64) -> Bools:
     """Whether each address lies in the known ranges of a VPC."""
     return _held(lookup.known_ranges(vpc), high, low)

@@ -1,0 +1,233 @@
+"""Ends that can't be told, or that another may have been: nobody is named, and no byte is lost or counted twice without
+a word.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from flowlake.lake.hours import Hour
+from tests.flows.worked import (
+    PACKETS,
+    PLAIN,
+    Answer,
+    Entity,
+    attached,
+    eni,
+    event,
+    flow_log,
+    gone,
+    lines,
+    peering,
+    run,
+    steady,
+    sweep,
+    vpc,
+)
+
+VPC = vpc("vpc-1", "10.0.0.0/16")
+A = eni("eni-a", "10.0.0.1")
+OLD, NEW = eni("eni-old", "10.0.0.5"), eni("eni-new", "10.0.0.5")
+V2 = (
+    "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status"
+)
+
+
+def named(answer: Answer, uploaded: int) -> set[str | None]:
+    """The clients of rows with so many bytes up."""
+    return {row["client_interface_id"] for row in answer.rows if row["uploaded"] == uploaded}
+
+
+@pytest.mark.parametrize("new_logs", [True, False])
+def test_an_interface_is_not_attested_three_minutes_after_its_deletion_event(new_logs: bool) -> None:
+    """eni-old's one record has the bounds of its 600 s interval (10:28 to 10:38); it was deleted at 10:31:00, eni-new
+    had the address from 10:31:10 to 10:35:00, all events arrived. eni-a spoke with eni-new at 10:34:10."""
+    inventory = [
+        *sweep("09:00", VPC, A, OLD, flow_log("fl-a", interval=60), flow_log("fl-o"), flow_log("fl-n", interval=60)),
+        gone("10:31:00", "eni-old"),
+        event("10:31:10", NEW),
+        gone("10:35:00", "eni-new"),
+        *sweep("12:00", VPC, A),
+    ]
+    logs = {
+        "fl-o": lines(
+            PACKETS, "eni-old 10.0.0.5 10.0.0.9 50000 443 6 70 10:28:00 10:37:59 ACCEPT OK 10.0.0.5 10.0.0.9"
+        ),
+        "fl-a": lines(PACKETS, "eni-a 10.0.0.5 10.0.0.1 40001 443 6 900 10:34:10 10:34:40 ACCEPT OK 10.0.0.5 10.0.0.1"),
+    }
+    if new_logs:  # eni-new's own record of the very connection does not help
+        logs["fl-n"] = lines(
+            PACKETS, "eni-new 10.0.0.5 10.0.0.1 40001 443 6 900 10:34:10 10:34:40 ACCEPT OK 10.0.0.5 10.0.0.1"
+        )
+    assert named(run(inventory, logs), 900) <= {"eni-new", None}
+
+
+def test_an_interface_is_not_attested_after_its_deletion_by_an_older_record_of_the_same_ports() -> None:
+    """UDP 500 to 500 (as NTP, IKE, SIP have). eni-old was deleted at 10:30:00, by event; nobody is known after it."""
+    inventory = [
+        *sweep("09:00", VPC, A, OLD, flow_log("fl-a", interval=60), flow_log("fl-o", interval=60)),
+        gone("10:30:00", "eni-old"),
+        *sweep("12:00", VPC, A),
+    ]
+    record = "10.0.0.5 10.0.0.1 500 500 17"
+    tail = "ACCEPT OK 10.0.0.5 10.0.0.1"
+    logs = {
+        "fl-o": lines(PACKETS, f"eni-old {record} 70 10:29:20 10:29:40 {tail}"),
+        "fl-a": lines(
+            PACKETS, f"eni-a {record} 70 10:29:20 10:29:40 {tail}\neni-a {record} 900 10:36:30 10:36:50 {tail}"
+        ),
+    }
+    assert named(run(inventory, logs), 900) <= {"eni-new", None}
+
+
+def test_bytes_of_the_only_complete_reporter_are_not_set_aside_for_one_who_may_not_have_been_it() -> None:
+    """eni-a sent 100 bytes to 10.0.0.5 while eni-old had it, which does not log. eni-new, which logs, came within the
+    clocks' errors (and within 11 minutes is enough where the old holder's end is not proved)."""
+    inventory = [
+        *sweep("09:00", VPC, A, OLD, flow_log("fl-a", interval=60), flow_log("fl-n", interval=60)),
+        gone("10:30:00", "eni-old"),
+        event("10:30:20", NEW),
+        *sweep("12:00", VPC, A, NEW),
+    ]
+    logs = {
+        "fl-a": lines(PACKETS, "eni-a 10.0.0.1 10.0.0.5 40000 443 6 100 10:29:30 10:29:40 ACCEPT OK 10.0.0.1 10.0.0.5"),
+        "fl-n": lines(PACKETS, "eni-new 10.0.0.9 10.0.0.5 41000 443 6 7 10:40:00 10:40:10 ACCEPT OK 10.0.0.9 10.0.0.5"),
+    }
+    answer = run(inventory, logs)
+    assert answer.fates == {"counted": 107}
+
+
+@pytest.mark.parametrize("kind", ["secondary, ICMP", "prefix, UDP"])
+def test_a_movable_address_whose_holder_is_not_told_is_not_counted_at_both_ends(kind: str) -> None:
+    """eni-b had 10.0.2.18 (last told at 09:00) until it was deleted at 10:30; then eni-c had it. eni-b logs without
+    pkt-*. No loss, no event lost."""
+
+    def holder(name: str, primary: str) -> Entity:
+        if "prefix" in kind:
+            return eni(name, primary, prefixes=["10.0.2.16/28"])
+        return eni(name, primary, "10.0.2.18")
+
+    b, c = holder("eni-b", "10.0.0.2"), holder("eni-c", "10.0.0.3")
+    inventory = [
+        *sweep("09:00", VPC, A, b, flow_log("fl-a"), flow_log("fl-b")),
+        gone("10:30", "eni-b"),
+        event("10:30:20", c),
+        *sweep("12:00", VPC, A, c),
+    ]
+    ports = "443 40000 17" if "UDP" in kind else "0 0 1"
+    a_line = f"eni-a 10.0.0.1 10.0.2.18 {ports} 100 10:13:00 10:13:10 ACCEPT OK 10.0.0.1 10.0.2.18"
+    b_line = f"eni-b 10.0.0.1 10.0.0.2 {ports} 100 10:13:00 10:13:10 ACCEPT OK"
+    answer = run(inventory, {"fl-a": lines(PACKETS, a_line), "fl-b": lines(PLAIN, b_line)})
+    doubted = any("possibly_doubled" in row["flags"] for row in answer.rows)
+    assert doubted or answer.fates["counted"] == 100
+
+
+@pytest.mark.parametrize("how", ["peering", "transit gateway"])
+def test_an_address_in_two_reachable_vpcs_of_one_range_is_not_counted_at_both_ends(how: str) -> None:
+    """vpc-a and vpc-c have the same range; vpc-b reaches both. All log, nothing is lost. 100 bytes from b to a."""
+    edges = (
+        [peering("vpc-b", "vpc-a"), peering("vpc-b", "vpc-c")]
+        if how == "peering"
+        else [attached(v) for v in ("vpc-a", "vpc-b", "vpc-c")]
+    )
+    ranges = [vpc("vpc-a", "10.0.0.0/16"), vpc("vpc-b", "10.1.0.0/16"), vpc("vpc-c", "10.0.0.0/16")]
+    ends = [eni("eni-a", "10.0.0.1", vpc="vpc-a"), eni("eni-b", "10.1.0.1", vpc="vpc-b", subnet="subnet-b")]
+    sent = "10.1.0.1 10.0.0.1 40000 443 6 100 10:10:00 10:10:10 ACCEPT OK 10.1.0.1 10.0.0.1"
+    logs = {"fl-a": lines(PACKETS, f"eni-a {sent}"), "fl-b": lines(PACKETS, f"eni-b {sent}")}
+    answer = run(steady(*ranges, *ends, *edges, flow_log("fl-a"), flow_log("fl-b")), logs)
+    doubted = any("possibly_doubled" in row["flags"] for row in answer.rows)
+    assert doubted or answer.fates["counted"] == 100
+
+
+def test_the_order_of_objects_does_not_matter_to_what_is_known_of_an_interface_that_the_inventory_lacks() -> None:
+    """eni-x is in no inventory. One of its flow logs has vpc-id and subnet-id, the other account-id only."""
+    pairs = [("10.0.0.7 10.0.0.1", 100), ("10.0.0.7 10.0.0.8", 1)]
+
+    def body(head: str, tail: str) -> str:
+        return "\n".join(
+            f"{head}eni-x {pair} 40000 443 6 {size} 10:10:00 10:10:10 ACCEPT OK{tail and tail + ' ' + pair}"
+            for pair, size in pairs
+        )
+
+    texts = {
+        "fl-x": lines("account-id " + PLAIN, body("111111111111 ", "")),
+        "fl-y": lines(PLAIN + " vpc-id subnet-id pkt-srcaddr pkt-dstaddr", body("", " vpc-1 subnet-1")),
+        "fl-a": lines(PACKETS, "eni-a 10.0.0.7 10.0.0.1 40000 443 6 100 10:10:00 10:10:10 ACCEPT OK 10.0.0.7 10.0.0.1"),
+    }
+    inventory = steady(VPC, A, *map(flow_log, texts))
+    told = [
+        sorted(map(str, run(inventory, {k: texts[k] for k in order}, together=together).rows))
+        for order, together in (
+            (("fl-y", "fl-x", "fl-a"), True),
+            (("fl-x", "fl-y", "fl-a"), False),
+            (("fl-x", "fl-y", "fl-a"), True),
+        )
+    ]
+    assert told[0] == told[1]
+    assert told[0] == told[2]
+
+
+def test_of_two_complete_flow_logs_the_same_one_is_chosen_in_each_hour() -> None:
+    """Both ALL, 600 s, their intervals begin at different minutes; NODATA where nothing was; no loss. The 100 bytes
+    begin at 10:59 by one (its interval's bounds) and at 11:03 by the other."""
+
+    def text(second: int, begins: str, ends: str, silent: tuple) -> str:
+        quiet = "\n".join(f"eni-a - - - - - - {at} - NODATA" for at in silent)
+        return lines(PLAIN, f"eni-a 10.0.0.1 8.8.8.8 40000 443 6 100 {begins} {ends} ACCEPT OK\n{quiet}")
+
+    def spans(minute: int, but: tuple) -> tuple:
+        return tuple(
+            f"{10 + at // 60}:{at % 60:02d}:00 {10 + (at + 9) // 60}:{(at + 9) % 60:02d}:59"
+            for at in range(minute - 10, 120, 10)
+            if at >= 0 and at not in but
+        )
+
+    logs = {
+        "fl-1": text(0, "10:59:00", "11:08:59", spans(9, (59,))),
+        "fl-2": text(0, "11:03:00", "11:12:59", spans(13, (63,))),
+    }
+    inventory = steady(VPC, A, flow_log("fl-1"), flow_log("fl-2"))
+    answers = [run(inventory, logs, hour=Hour.parse(f"2026-01-01T{hour}")) for hour in (10, 11)]
+    assert sum(row["uploaded"] for answer in answers for row in answer.rows) == 100
+
+
+def test_a_transit_gateways_interface_is_no_end_of_ipv6_traffic_in_the_default_format() -> None:
+    """The server is not in the inventory. Both flow logs have the default format: an IPv6 address shows itself."""
+    one, two = "2600:1f18:0:a00::1", "2600:1f18:0:b00::1"
+    ends = [
+        eni("eni-a", "10.0.0.1", one, vpc="vpc-a"),
+        eni("eni-tgw", "10.1.8.8", vpc="vpc-b", subnet="subnet-t", interface_type="transit_gateway"),
+    ]
+    ranges = [vpc("vpc-a", "10.0.0.0/16", "2600:1f18:0:a00::/56"), vpc("vpc-b", "10.1.0.0/16", "2600:1f18:0:b00::/56")]
+
+    def both(name: str) -> str:
+        return lines(
+            V2,
+            f"""2 1 {name} {one} {two} 40000 443 6 1 100 10:10:00 10:10:10 ACCEPT OK
+            2 1 {name} {two} {one} 443 40000 6 1 9000 10:10:00 10:10:10 ACCEPT OK""",
+        )
+
+    inventory = steady(*ranges, *ends, attached("vpc-a"), attached("vpc-b"), flow_log("fl-a"), flow_log("fl-t"))
+    answer = run(inventory, {"fl-a": both("eni-a"), "fl-t": both("eni-tgw")})
+    direct = answer.show("server_interface_id", "uploaded", "downloaded", leg="direct")
+    assert direct == [(None, 100, 9000)]
+
+
+def test_the_far_end_of_a_record_is_never_its_own_reporter() -> None:
+    """10.0.2.18 went from eni-b, which does not log, to eni-a at 10:20:00 (one event: AssignPrivateIpAddresses with
+    reassignment). eni-a spoke with it at 10:19:20, and from it at 10:21:00."""
+    b = eni("eni-b", "10.0.0.2", "10.0.2.18")
+    node = {"kind": "interface", "entity_id": "eni-a"}
+    inventory = [
+        *sweep("09:00", VPC, A, b, flow_log("fl-a", interval=60)),
+        event("10:20:00", node, "partial", "AssignPrivateIpAddresses", addresses_added=["10.0.2.18"]),
+        *sweep("12:00", VPC, eni("eni-a", "10.0.0.1", "10.0.2.18"), eni("eni-b", "10.0.0.2")),
+    ]
+    log = lines(
+        PACKETS,
+        """eni-a 10.0.0.1 10.0.2.18 40000 443 6 100 10:19:20 10:19:40 ACCEPT OK 10.0.0.1 10.0.2.18
+        eni-a 10.0.0.1 10.0.0.9 40001 443 6 7 10:21:00 10:21:10 ACCEPT OK 10.0.2.18 10.0.0.9""",
+    )
+    answer = run(inventory, {"fl-a": log})
+    assert answer.fates == {"counted": 107}
+    assert answer.show("server_interface_id", uploaded=100) in ([(None,)], [("eni-b",)])
