@@ -774,17 +774,18 @@ def _choose_flow_logs(
         }
 
         covered = {s: (merged[code, s][4] & WHOLE_HOUR).bit_count() for s in candidates}
-        most = max(covered.values())
+        whole = {s: covered[s] + interval[s] >= max(covered.values()) for s in candidates}
+        # Where NODATA tells of silence, minutes tell which of them is whole; else what they hold.
+        told = all(tells_silence[s] for s in candidates)
+        held = {s: 0 if told and not lacks[s] & LOSSY else merged[code, s][3] for s in candidates}
 
         def rank(
-            s: int, lacks: dict[int, int] = lacks, code: int = code, covered: dict[int, int] = covered, most: int = most
+            s: int, lacks: dict[int, int] = lacks, whole: dict[int, bool] = whole, held: dict[int, int] = held
         ) -> tuple:
-            # Where all lost some, the one that holds most.
-            held = merged[code, s][3] if lacks[s] & LOSSY else 0
-            # Else the same in every hour: their intervals begin at different minutes, so that by what lies at the
-            # hour's edges each would have its turn, and what lies there counted twice or not at all.
-            partial = covered[s] + interval[s] < most
-            return lacks[s], kinds[s] != "ALL", -held, partial, listed[s].flow_log_id or "", s
+            # Of whole ones the same in every hour: their intervals begin at different minutes, so that by what lies at
+            # the hour's edges each would have its turn, and what lies there counted twice or not at all.
+            most_first = -held[s] if lacks[s] & LOSSY else 0
+            return lacks[s], kinds[s] != "ALL", most_first, not whole[s], -held[s], listed[s].flow_log_id or "", s
 
         accepts = [
             s
