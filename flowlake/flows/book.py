@@ -8,7 +8,6 @@ are epoch milliseconds (UTC).
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
 import json
 from collections import Counter
@@ -16,72 +15,22 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flowlake.flows.collector import paused
 from flowlake.flows.fold import ADDED, ALL, OPEN, REMOVED, State, Timeline, Timelines, gather, tag_key, timelines_of
+from flowlake.flows.intervals import Claim, InterfaceState, ResourceState
 from flowlake.lake.observations import PRESENT, Row
 from flowlake.lake.resolve import Entities, resolve
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 HOUR_MS = 3_600_000
 MARGIN_MS = 900_000
 """States that ended longer than this before the hour are left out of its book; records may start an interval and a
 skew before it.
 """
-
-
-@dataclass(slots=True)
-class InterfaceState:
-    """One interface in one state over [valid_from, valid_to); a null attribute is not known."""
-
-    interface_id: str
-    valid_from: int
-    valid_to: int
-    last_seen: int
-    from_source: str
-    to_source: str | None
-    account_id: str | None = None
-    account_name: str | None = None
-    region: str | None = None
-    vpc_id: str | None = None
-    subnet_id: str | None = None
-    availability_zone: str | None = None
-    az_id: str | None = None
-    type: str | None = None
-    name: str | None = None
-    arns: tuple[str, ...] = ()
-    shared: bool = False
-    security_group_ids: tuple[str, ...] | None = None
-    listens_on: tuple[int, ...] = ()
-    tags: Mapping[str, str] | None = None
-    interface_tags: Mapping[str, str] | None = None
-    description: str | None = None
-    primary: str | None = None
-    interface_type: str | None = None
-
-
-@dataclass(slots=True)
-class Claim:
-    """One interface held one address (or prefix) of one VPC, surely over [valid_from, valid_to).
-
-    exact_end: the end is that of an event, not the last sight. open: no end is known (the last sight is valid_to).
-    gone_by: when it is known to have ended; between valid_to and then it may have ended unseen. Null where it may
-    still hold. told_at: of what is no primary address the moments at which it was told to be held, in order. Between
-    two of them it may have gone and come back, where every event of it was lost; a primary address can't.
-    """
-
-    vpc_id: str
-    addr: str
-    interface_id: str
-    valid_from: int
-    valid_to: int
-    exact_end: bool
-    open: bool
-    is_primary: bool
-    from_source: str
-    to_source: str | None = None
-    gone_by: int | None = None
-    told_at: Sequence[int] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -108,31 +57,13 @@ class Topology:
     public: dict[str, list[str]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class ResourceState:
-    """One resource (an instance, load balancer, database, function, …) with one tag set over [valid_from, valid_to);
-    null where it is not known.
-    """
-
-    resource_id: str
-    kind: str | None
-    account_id: str | None
-    region: str | None
-    valid_from: int
-    valid_to: int
-    last_seen: int
-    from_source: str
-    to_source: str | None
-    tags: Mapping[str, str] | None
-
-
 @dataclass
 class Book:
     """The address book of one hour."""
 
     starts: int
-    states: list[InterfaceState]
-    claims: list[Claim]
+    states: Sequence[InterfaceState]
+    claims: Sequence[Claim]
     topology: Topology
     resources: list[ResourceState]
     swept_after: frozenset[tuple[str, str]]
@@ -142,7 +73,23 @@ class Book:
     @cached_property
     def digest(self) -> str:
         """Of the book's meaning: the same where a run would make the same of it."""
-        return _digest(self)
+        from flowlake.flows.book_digest import digest_of
+
+        return digest_of(self, self.starts * 1000 + HOUR_MS + MARGIN_MS)
+
+    @cached_property
+    def state_columns(self) -> pa.Table:
+        """The states as columns, row for row."""
+        from flowlake.flows.book_columns import columns_of_states
+
+        return columns_of_states(self.states)
+
+    @cached_property
+    def claim_columns(self) -> pa.Table:
+        """The claims as columns, row for row, but for the moments at which they were told."""
+        from flowlake.flows.book_columns import columns_of_claims
+
+        return columns_of_claims(self.claims)
 
 
 @paused()
@@ -183,45 +130,6 @@ def _end_with_instances(timelines: Timelines) -> None:
             if len(line.states) > 1 and line.states[-1].valid_from == instance.ended_at:
                 line.states.pop()  # it was let go by the same end, and did not outlive it
             line.end(instance.ended_at, "event")
-
-
-def _digest(book: Book) -> str:
-    """Digest of the book's meaning: not of when things were last seen."""
-    digest = hashlib.sha256()
-    hour_ends = book.starts * 1000 + HOUR_MS + MARGIN_MS
-    for s in book.states:
-        tags, own_tags = (
-            sorted(s.tags.items()) if s.tags else s.tags,
-            sorted(s.interface_tags.items()) if s.interface_tags else s.interface_tags,
-        )
-        meaning = (
-            s.interface_id,
-            s.valid_from,
-            min(s.valid_to, hour_ends),
-            s.vpc_id,
-            s.subnet_id,
-            s.account_name,
-            s.type,
-            s.name,
-            s.arns,
-            s.shared,
-            s.security_group_ids,
-            s.listens_on,
-            tags,
-            own_tags,
-            s.az_id,
-        )
-        digest.update(repr(meaning).encode())
-    claims = [*book.claims, *book.public]
-    for of in (attrgetter("vpc_id"), attrgetter("addr"), attrgetter("interface_id")):
-        digest.update("\0".join([*map(of, claims), ""]).encode())
-    for c in claims:
-        # What is sure beyond the hour means the same however long it was seen to hold after it.
-        digest.update(b"%d %d %d " % (c.valid_from, min(c.valid_to, hour_ends), c.is_primary))
-    t = book.topology
-    facts = [t.vpc_ranges, t.reachable, t.routes, {k: vars(v) for k, v in t.flow_logs.items()}, t.public]
-    digest.update(json.dumps(facts, sort_keys=True).encode())
-    return digest.hexdigest()
 
 
 # --- tags ------------------------------------------------------------------------------------------------------------

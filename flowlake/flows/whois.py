@@ -8,8 +8,9 @@ from datetime import datetime
 from itertools import chain
 from typing import Any
 
-from flowlake.flows.book import Book, Claim, InterfaceState, build
+from flowlake.flows.book import Book, build
 from flowlake.flows.fold import OPEN
+from flowlake.flows.intervals import Claim, InterfaceState
 from flowlake.flows.observed import observations
 from flowlake.lake.hours import Hour, as_text, utc
 from flowlake.lake.store import ObjectStore
