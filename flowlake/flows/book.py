@@ -18,13 +18,29 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flowlake.flows.collector import paused
-from flowlake.flows.fold import ADDED, ALL, OPEN, REMOVED, State, Timeline, Timelines, gather, tag_key, timelines_of
+from flowlake.flows.fold import (
+    ADDED,
+    ALL,
+    OPEN,
+    REMOVED,
+    Gathered,
+    State,
+    Timeline,
+    Timelines,
+    gather,
+    millis,
+    tag_key,
+    timelines_of,
+)
 from flowlake.flows.intervals import Claim, InterfaceState, ResourceState
+from flowlake.flows.observed import Observed
 from flowlake.lake.observations import PRESENT, Row
 from flowlake.lake.resolve import Entities, resolve
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from flowlake.flows.plain import Plain
 
 HOUR_MS = 3_600_000
 MARGIN_MS = 900_000
@@ -99,8 +115,8 @@ def build(rows: Iterable[Row], hour_starts: int, until: int = OPEN, margin_ms: i
     Rows may come in any order and repeated; the book is the same. Rows of other hours are ignored where they say
     nothing of this one.
     """
-    ends = (hour_starts * 1000) + HOUR_MS
-    gathered = gather(rows, until)
+    begins, ends = hour_starts * 1000 - margin_ms, hour_starts * 1000 + HOUR_MS
+    gathered, plain = _gathered(rows, until, begins, ends + margin_ms)
     swept = {
         (account_id or "", region or "")
         for (kind, account_id, region), sweeps in gathered.sweeps.items()
@@ -108,12 +124,46 @@ def build(rows: Iterable[Row], hour_starts: int, until: int = OPEN, margin_ms: i
     }
     timelines = timelines_of(gathered)
     _end_with_instances(timelines)
-    begins = hour_starts * 1000 - margin_ms
     claims = sorted(_claims(timelines, begins), key=attrgetter("vpc_id", "addr", "valid_from", "interface_id"))
     topology = _topology(timelines, begins, ends)
-    states = _joined(sorted(_states(timelines, begins, ends + margin_ms), key=lambda s: (s.interface_id, s.valid_from)))
+    told = _Around(timelines, begins, ends + margin_ms)
+    states = _states(told, timelines.get("interface", {}))
     resources, public = list(_resources(timelines, begins)), _public_claims(timelines, begins)
-    return Book(hour_starts, states, claims, topology, resources, frozenset(swept), public)
+    book = Book(hour_starts, states, claims, topology, resources, frozenset(swept), public)
+    return book if plain is None else _with_plain(book, plain, told)
+
+
+def _gathered(rows: Iterable[Row], until: int, begins: int, ends: int) -> tuple[Gathered, Plain | None]:
+    """The rows by entity; and where there are many, the plain interfaces apart, of which no row is gathered then."""
+    if not (isinstance(rows, Observed) and rows.are_many):
+        return gather(rows, until), None
+    from flowlake.flows.plain import alone, plain_ones
+    from flowlake.flows.swept import Swept
+
+    swept = Swept(millis, rows.recorded_until, until)
+    gathered = gather(rows.but_swept(swept), until)
+    plain, contents = plain_ones(swept, gathered, begins, ends)
+    gathered = gather(swept.rows(~contents), until, gathered)
+    kept = alone(plain, gathered)
+    contents[:] = False
+    contents[plain.content[~kept]] = True
+    return gather(swept.rows(contents), until, gathered), plain.take(kept)
+
+
+def _with_plain(book: Book, plain: Plain, told: _Around) -> Book:
+    """The book with the plain interfaces' states and claims."""
+    from flowlake.flows.book_columns import Laid, columns_of_claims, columns_of_states
+    from flowlake.flows.plain import claims_of, states_of
+
+    columns, others = states_of(plain, told.epochs.of, told.tags, told.accounts)
+    states = list(book.states)
+    if others:
+        states = _in_order([*states, *(one for id_, state in others.items() for one in told.states(id_, [state]))])
+    return replace(
+        book,
+        states=Laid(states, columns_of_states(states), columns, ["interface_id"]),
+        claims=Laid(list(book.claims), columns_of_claims(book.claims), claims_of(plain), ["vpc_id", "addr"]),
+    )
 
 
 def _end_with_instances(timelines: Timelines) -> None:
@@ -213,25 +263,44 @@ _RESOLVER_KINDS = (
 )
 
 
-def _states(timelines: Timelines, begins: int, ends: int) -> Iterator[InterfaceState]:
-    """Every state of every interface that has anything to say of [begins, ends)."""
-    tags = timelines.get("tags", {})
-    subnets = {key: line.states[-1].attributes for key, line in timelines.get("subnet", {}).items() if line.states}
-    accounts = {
-        key: line.states[-1].attributes.get("name") for key, line in timelines.get("account", {}).items() if line.states
-    }
-    epochs = _Epochs(timelines, begins, ends)
-    for interface_id, line in timelines.get("interface", {}).items():
-        if line.ended_at < begins:
-            continue
-        for state in line.states:
-            if state.valid_to < begins or state.valid_from >= ends:
+class _Around:
+    """What is told of other entities, and the time of the book, to say what an interface was in [begins, ends)."""
+
+    def __init__(self, timelines: Timelines, begins: int, ends: int) -> None:
+        self.begins, self.ends = begins, ends
+        self.tags = timelines.get("tags", {})
+        self.subnets = {k: line.states[-1].attributes for k, line in timelines.get("subnet", {}).items() if line.states}
+        self.accounts = {
+            k: line.states[-1].attributes.get("name") for k, line in timelines.get("account", {}).items() if line.states
+        }
+        self.epochs = _Epochs(timelines, begins, ends)
+
+    def states(self, interface_id: str, states: Iterable[State]) -> Iterator[InterfaceState]:
+        """An interface's states as far as they have anything to say of that time, with what it served."""
+        for state in states:
+            if state.valid_to < self.begins or state.valid_from >= self.ends:
                 continue
             place = state.attributes.get("account_id"), state.attributes.get("region")
-            for start, end, entities in epochs.of(place):
+            for start, end, entities in self.epochs.of(place):
                 low, high = max(start, state.valid_from), min(end, state.valid_to)
                 if low < high or (low == high == state.valid_from and state.valid_to == state.valid_from):
-                    yield from _states_with_tags(interface_id, state, low, high, entities, tags, subnets, accounts)
+                    yield from _states_with_tags(
+                        interface_id, state, low, high, entities, self.tags, self.subnets, self.accounts
+                    )
+
+
+def _states(told: _Around, interfaces: Mapping[str, Timeline]) -> list[InterfaceState]:
+    """Every state of every interface that has anything to say of the book's time."""
+    return _in_order(
+        state
+        for interface_id, line in interfaces.items()
+        if line.ended_at >= told.begins
+        for state in told.states(interface_id, line.states)
+    )
+
+
+def _in_order(states: Iterable[InterfaceState]) -> list[InterfaceState]:
+    return _joined(sorted(states, key=lambda s: (s.interface_id, s.valid_from)))
 
 
 _MEANING = [

@@ -4,16 +4,20 @@ passes over arrays, where a row is a Python object to be made, kept and asked.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from flowlake.flows.intervals import Claim, InterfaceState, ResourceState
 from flowlake.flows.schemas import arrow_schema
 from flowlake.lake.contracts import contract
+
+_Row = TypeVar("_Row", Claim, InterfaceState)
 
 
 @cache
@@ -77,17 +81,69 @@ RESOURCES = pa.schema(
 
 def columns_of_states(states: Sequence[InterfaceState]) -> pa.Table:
     """The states, row for row."""
+    if isinstance(states, Laid):
+        return states.columns
     return _columns(states, states_schema())
 
 
 def columns_of_claims(claims: Sequence[Claim]) -> pa.Table:
     """The claims, row for row."""
+    if isinstance(claims, Laid):
+        return claims.columns
     return _columns(claims, CLAIMS)
 
 
 def columns_of_resources(resources: Sequence[ResourceState]) -> pa.Table:
     """The resources' tag sets, row for row."""
     return _columns(resources, RESOURCES)
+
+
+class Laid(Sequence[_Row]):
+    """Rows of a book in their order, of which some were made one by one and most are columns alone; a row that is
+    asked for is made then.
+    """
+
+    def __init__(self, made: list[_Row], columns_of_made: pa.Table, others: pa.Table, by: Sequence[str]) -> None:
+        """made and others are in the order of the columns by, in which no row of the one is as one of the other."""
+        self._made: list[_Row] = made
+        self._order = np.arange(len(made) + len(others))
+        self.columns = others
+        if made:
+            both = pa.concat_tables([columns_of_made, others]).combine_chunks()
+            order = pc.sort_indices(both, [(name, "ascending") for name in by])
+            self.columns, self._order = both.take(order), order.to_numpy()
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __iter__(self) -> Iterator[_Row]:
+        for first in range(0, len(self), _AT_A_TIME):
+            rows = self.columns.slice(first, _AT_A_TIME).to_pylist()
+            yield from map(self._row, range(first, first + len(rows)), rows)
+
+    def __getitem__(self, at: Any) -> Any:
+        places = range(len(self))[at]
+        if isinstance(places, int):
+            return self._row(places, self.columns.slice(places, 1).to_pylist()[0])
+        return [self[place] for place in places]
+
+    def _row(self, place: int, said: dict[str, Any]) -> Any:
+        made = self._order[place]
+        return self._made[made] if made < len(self._made) else _row_of(said)
+
+
+_AT_A_TIME = 1 << 14
+
+
+def _row_of(said: dict[str, Any]) -> Claim | InterfaceState:
+    """A row of its columns."""
+    if "addr" in said:
+        return Claim(**said)
+    for name in ("arns", "listens_on", "security_group_ids"):
+        said[name] = None if said[name] is None else tuple(said[name])
+    for name in ("tags", "interface_tags"):
+        said[name] = None if said[name] is None else dict(said[name])
+    return InterfaceState(**said)
 
 
 def _columns(things: Sequence[Any], schema: pa.Schema) -> pa.Table:

@@ -204,9 +204,11 @@ def fold(rows: Iterable[Row], until: int = OPEN) -> Timelines:
     return timelines_of(gather(rows, until))
 
 
-def gather(rows: Iterable[Row], until: int = OPEN) -> Gathered:
-    """The rows by entity. Of rows that say the same of an entity, one after another, the content is kept once."""
-    gathered = Gathered()
+def gather(rows: Iterable[Row], until: int = OPEN, before: Gathered | None = None) -> Gathered:
+    """The rows by entity, with those that were gathered before. Of rows that say the same of an entity, one after
+    another, the content is kept once.
+    """
+    gathered = before or Gathered()
     once: dict[Any, Any] = {}
 
     def shared(text: str) -> str:

@@ -111,7 +111,7 @@ def whois(store: ObjectStore, address: str, at: datetime, now: datetime, vpc_id:
     except ValueError as error:
         raise BadAddress(f"'{address}' is no IPv4 or IPv6 address") from error
     hour = Hour.holding(at.timestamp())
-    _, rows = observations(store, hour, now)
+    rows = iter(observations(store, hour, now)[1])
     first = next(rows, None)
     if first is None:
         raise MissingInventory(f"nothing was observed around {at:%Y-%m-%d %H:%M} UTC")

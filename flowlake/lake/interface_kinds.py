@@ -149,6 +149,12 @@ def _tag_keys() -> tuple[frozenset[str], tuple[str, ...]]:
     return frozenset(k for k in keys if not k.endswith("*")), tuple(k[:-1] for k in keys if k.endswith("*"))
 
 
+def tells(tag_key: str) -> bool:
+    """Whether any rule asks for a tag of this key."""
+    keys, prefixes = _tag_keys()
+    return tag_key in keys or tag_key.startswith(prefixes)
+
+
 def classify(
     description: str | None,
     interface_type: str | None = None,
