@@ -137,6 +137,8 @@ def _gathered(rows: Iterable[Row], until: int, begins: int, ends: int) -> tuple[
     """The rows by entity; and where there are many, the plain interfaces apart, of which no row is gathered then."""
     if not (isinstance(rows, Observed) and rows.are_many):
         return gather(rows, until), None
+    import numpy as np
+
     from flowlake.flows.plain import alone, plain_ones
     from flowlake.flows.swept import Swept
 
@@ -147,7 +149,7 @@ def _gathered(rows: Iterable[Row], until: int, begins: int, ends: int) -> tuple[
     kept = alone(plain, gathered)
     contents[:] = False
     contents[plain.content[~kept]] = True
-    return gather(swept.rows(contents), until, gathered), plain.take(kept)
+    return gather(swept.rows(contents), until, gathered), plain.take(np.flatnonzero(kept))
 
 
 def _with_plain(book: Book, plain: Plain, told: _Around) -> Book:

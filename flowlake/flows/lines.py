@@ -186,13 +186,13 @@ def _cut(content, length, keys, key_ends, want_at, wants, want_ends, first, last
                 q, n = want_ends[w], want_ends[w + 1] - want_ends[w]
                 wanted &= size[want_at[w], line] == n
                 if wanted:
-                    for i in range(n):
-                        wanted &= content[begin[want_at[w], line] + i] == wants[q + i]
+                    for nth in range(n):
+                        wanted &= content[begin[want_at[w], line] + nth] == wants[q + nth]
             what[line] = WANTED if wanted else OTHER
             known = j
             before = line
         else:
-            p = start + np.int64(0)
+            p = start
             while p < length and content[p] != _NEWLINE:
                 p += 1
             known = 0

@@ -58,8 +58,8 @@ class _Values:
 
 @dataclass
 class Plain:
-    """Interfaces, a row each; content is the row of what they say. attached, created (ms) are OPEN where they tell
-    nothing; gone_by is OPEN where no end is known.
+    """Interfaces, a row each, in the order of their ids; content is the row of what they say. attached, created (ms)
+    are OPEN where they tell nothing; gone_by is OPEN where no end is known.
     """
 
     swept: Swept
@@ -72,8 +72,7 @@ class Plain:
     created: I64
     gone_by: I64
 
-    def take(self, kept: Bools) -> Plain:
-        rows = np.flatnonzero(kept)
+    def take(self, rows: npt.NDArray) -> Plain:
         columns = {name: column for name, column in vars(self).items() if name != "swept"}
         taken = {n: c[rows] if isinstance(c, np.ndarray) else c.take(pa.array(rows)) for n, c in columns.items()}
         return Plain(self.swept, **taken)
@@ -122,7 +121,8 @@ def plain_ones(swept: Swept, gathered: Gathered, begins: int, ends: int) -> tupl
     right &= (first < begins) | ((plain.attached == OPEN) & (plain.created == OPEN))
     right &= (plain.gone_by > first) & (plain.gone_by >= begins) & (first < ends)
     good[content[~right]] = False
-    return plain.take(right), good
+    rows = np.flatnonzero(right)
+    return plain.take(rows[pc.sort_indices(ids.take(pa.array(rows))).to_numpy()]), good
 
 
 def alone(plain: Plain, gathered: Gathered) -> Bools:
@@ -321,8 +321,7 @@ def states_of(
     table = _states(plain, kinds, last_seen, accounts)
     slow = np.flatnonzero(served)
     left = {plain.interface_id[row].as_py(): _as_state(plain, row) for row in slow.tolist()}
-    fast = table.filter(pa.array(~served))
-    return fast.take(pc.sort_indices(fast["interface_id"])), left
+    return table.filter(pa.array(~served)) if left else table, left
 
 
 def _questions(plain: Plain) -> Asked:

@@ -103,9 +103,8 @@ def kinds_of(asked: Asked) -> Kinds:
     """What the interfaces are by the rules."""
     length = pc.binary_length(asked.instance_id).fill_null(-1).to_numpy()
     attached = np.sign(length)  # -1 not told, 0 to none, 1 to an instance
-    few = {name: (values, codes) for name, (values, codes) in asked.few.items()}
-    _, heads, group = _together([attached + 1, *(codes for _, codes in few.values()), asked.description_code])
-    said = {name: [values[code] for code in codes[heads].tolist()] for name, (values, codes) in few.items()}
+    heads, group = _together([attached + 1, *(codes for _, codes in asked.few.values()), asked.description_code])
+    said = {name: [values[code] for code in codes[heads].tolist()] for name, (values, codes) in asked.few.items()}
     said["description"] = asked.description.take(pa.array(heads)).to_pylist()
     said["instance_id"] = [None if a < 0 else _INSTANCE if a else "" for a in attached[heads].tolist()]
     names = ("description", "interface_type", "requester_id", "instance_owner_id", "instance_id")
@@ -151,8 +150,8 @@ def _filled(texts: Sequence[str | None], group: I64, instance_id: pa.StringArray
     return pc.binary_join_element_wise(before.take(of), between, after.take(of), ""), once[group]
 
 
-def _together(columns: Sequence[npt.NDArray]) -> tuple[int, I64, I64]:
-    """Rows that have the same numbers in all columns: how many such groups, the first row of each, each row's group."""
+def _together(columns: Sequence[npt.NDArray]) -> tuple[I64, I64]:
+    """Rows that have the same numbers in all columns are a group: the first row of each, and each row's group."""
     key, bound = np.zeros(len(columns[0]), np.int64), 1
     for column in columns:
         size = int(column.max(initial=0)) + 1
@@ -160,5 +159,5 @@ def _together(columns: Sequence[npt.NDArray]) -> tuple[int, I64, I64]:
             distinct, key = np.unique(key, return_inverse=True)
             bound = len(distinct)
         key, bound = key * size + column, bound * size
-    distinct, heads, group = np.unique(key, return_index=True, return_inverse=True)
-    return len(distinct), heads, group
+    _, heads, group = np.unique(key, return_index=True, return_inverse=True)
+    return heads, group

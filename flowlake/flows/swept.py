@@ -109,8 +109,7 @@ class Swept:
     def says(self, names: tuple[str, ...]) -> Bools:
         """Which contents say anything in any of the columns."""
         at = [CONTENT.index(name) for name in names]
-        said: Bools = (self._contents[: self._count, at] > 0).any(axis=1)
-        return said
+        return np.any(self._contents[: self._count, at] > 0, axis=1)
 
     def unchanged(self) -> Bools:
         """Of which contents the interface never said anything else."""

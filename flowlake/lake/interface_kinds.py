@@ -223,7 +223,8 @@ def _groups(rule: Rule, texts: Mapping[str, str], tags: Mapping[str, str]) -> di
         found = pattern.search(texts[field])
         if not found:
             return None
-        groups.update(found.groupdict())
+        if pattern.groups:
+            groups.update(found.groupdict())
     for key, pattern in rule.tags:
         found = _tag(tags, key, pattern.search)
         if not found:
@@ -246,6 +247,8 @@ def _kind(
     account_id: str,
     region: str,
 ) -> InterfaceKind:
+    if not rule.arns and rule.name is None:
+        return InterfaceKind(rule.type, None, (), rule.shared, rule.rule, rule.listens_on)
     known = {
         "partition": partition_of(region),
         "region": region,

@@ -42,7 +42,11 @@ class Kept:
         )
 
     def list(self, prefix: str) -> Iterator[Any]:
-        return (ObjectInfo(key, len(self.objects[key]), "", HOUR.moment) for key in sorted(self.objects) if key.startswith(prefix))
+        return (
+            ObjectInfo(key, len(self.objects[key]), "", HOUR.moment)
+            for key in sorted(self.objects)
+            if key.startswith(prefix)
+        )
 
 
 def told(rows: list[Row], hour: Hour, cutoff: datetime, an_object: int = 7) -> Observed:
