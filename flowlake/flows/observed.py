@@ -19,7 +19,7 @@ from flowlake.lake.observations import Row, from_lines, inflated
 from flowlake.lake.store import ObjectStore
 
 if TYPE_CHECKING:
-    from flowlake.flows.lines import Cut
+    from flowlake.flows.observed_lines import Cut
     from flowlake.flows.swept import Swept
 
 HORIZON = timedelta(days=8)

@@ -113,8 +113,7 @@ def plain_ones(swept: Swept, gathered: Gathered, begins: int, ends: int) -> tupl
     first, last = first[content], last[content]
     plain = Plain(swept, content, ids, addr, first, last, attached, created, np.zeros(0, np.int64))
     plain.gone_by = _gone_by(plain, gathered)
-    # An attachment between two sights is a third.
-    right &= (attached < first) | (attached >= last)
+    # A later one tells nothing that the sights don't.
     plain.attached = np.where(attached < first, attached, OPEN)
     plain.created = np.where(created < np.minimum(first, plain.attached), created, OPEN)
     # Of what was before the first sight nothing reaches into the book's time; of what is since then all does.

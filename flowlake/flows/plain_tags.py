@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from flowlake.flows.compiled import njit
-from flowlake.flows.lines import ValueCodes, texts_of
+from flowlake.flows.observed_lines import ValueCodes, texts_of
 
 I32 = npt.NDArray[np.int32]
 Bools = npt.NDArray[np.bool_]

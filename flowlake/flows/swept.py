@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowlake.flows.compiled import njit
-from flowlake.flows.lines import WANTED, Cut, ValueCodes, columns, cut
+from flowlake.flows.observed_lines import WANTED, Cut, ValueCodes, columns, cut
 from flowlake.flows.text_codes import grown
 from flowlake.lake.observations import PRESENT, SWEEP, Row, from_texts
 

@@ -310,12 +310,16 @@ def _others(rng: random.Random, count: int) -> list[Row]:
         },
         {"kind": "attachment", "entity_id": f"eni-attach-{n}", "state": ABSENT},
     ]
-    return [{**base, **one} for one in every if rng.random() < 0.4]
+    told = [{**base, **one} for one in every if rng.random() < 0.4]
+    return [
+        {k: v for k, v in one.items() if k != "tags" or one["kind"] == "tags" or rng.random() < 0.5} for one in told
+    ]
 
 
 def _event(rng: random.Random, content: Row, beginning: datetime) -> Row:
     at = beginning + timedelta(minutes=rng.randrange(200))
     said = {"kind": "interface", "entity_id": content["entity_id"], "account_id": content["account_id"]}
+    said |= {"region": REGION} if rng.random() < 0.7 else {}
     said |= rng.choice(
         [
             {"state": ABSENT},
@@ -335,7 +339,7 @@ def _row(content: Row, at: datetime, source_id: str, source: str, began: datetim
     row = {
         **content,
         "observed_at": as_text(at),
-        "recorded_at": as_text(at + timedelta(seconds=3)),
+        "recorded_at": as_text(at + timedelta(seconds=3 if at.second % 5 else 7200)),
         "source": source,
         "source_id": source_id,
         "source_name": name,
@@ -351,6 +355,68 @@ def test_an_estate_makes_the_same_book(seed: int) -> None:
     cutoff = HOUR.moment + timedelta(minutes=rng.choice([30, 100, 6000]))
     until = millis(as_text(cutoff)) - rng.choice([0, 0, 1_800_000])
     same(*both_ways(rows, HOUR, cutoff, until))
+
+
+def _usual(n: int, **said: Any) -> Row:
+    return _interface(random.Random(n), n, 0) | {"entity_id": f"eni-{n:03d}", "account_id": ACCOUNTS[0]} | said
+
+
+def _complete(began: datetime, finished: datetime, source_id: str) -> Row:
+    done = {"kind": "interface", "state": COMPLETE, "entity_id": "*", "account_id": ACCOUNTS[0], "region": REGION}
+    return _row(done, finished, source_id, SWEEP, began)
+
+
+def test_what_is_first_seen_after_the_hour_has_a_claim_and_no_state() -> None:
+    """The book's time ends a quarter of an hour after the hour."""
+    at = HOUR.moment + timedelta(minutes=80)
+    content = _usual(1)
+    del content["attached_at"]
+    general, apart = both_ways([_row(content, at, "s", SWEEP, at)], HOUR, at + timedelta(days=1), 1 << 62)
+    same(general, apart)
+    assert (len(apart.states), len(apart.claims)) == (0, 1)
+
+
+def test_a_sweep_that_began_before_the_first_sight_proves_no_absence() -> None:
+    """Of two at a time the one that saw it first is not held against by the other, which may have looked before."""
+    first, other = HOUR.moment - timedelta(minutes=5), HOUR.moment
+    seen_at, finished = HOUR.moment + timedelta(minutes=5), HOUR.moment + timedelta(minutes=15)
+    rows = [_row(_usual(1), seen_at, "one", SWEEP, first), _complete(other, finished, "other")]
+    general, apart = both_ways(rows, HOUR, HOUR.moment + timedelta(days=1), 1 << 62)
+    same(general, apart)
+    assert [c.open for c in apart.claims] == [True]
+    rows[1] = _complete(seen_at + timedelta(seconds=1), finished, "other")
+    general, apart = both_ways(rows, HOUR, HOUR.moment + timedelta(days=1), 1 << 62)
+    same(general, apart)
+    assert [c.gone_by for c in apart.claims] == [millis(as_text(finished))]
+
+
+def test_lines_that_are_not_as_they_are_written_are_read_all_the_same() -> None:
+    """Spaces, escapes, another order of keys, blank lines, a key that is not known and none at the end of the file."""
+    at = HOUR.moment - timedelta(minutes=30)
+    rows = [_row(_usual(n), at, "s", SWEEP, at) for n in range(6)]
+    usual = [json.dumps(row, sort_keys=True, separators=(",", ":"), ensure_ascii=False) for row in rows]
+    usual[1] = json.dumps(rows[1], sort_keys=True)
+    usual[2] = json.dumps(rows[2] | {"description": 'é\u2028 "x"'}, sort_keys=True, separators=(",", ":"))
+    usual[3] = json.dumps(dict(reversed(rows[3].items())), separators=(",", ":"))
+    usual[4] = json.dumps(rows[4] | {"zzz": {"a": [1, None]}}, sort_keys=True, separators=(",", ":"))
+    found = told(rows, HOUR, HOUR.moment + timedelta(days=1), len(rows))
+    found._store.objects["sweeps/0000"] = "\n \n".join(usual).encode()  # type: ignore[attr-defined]
+    general = build(list(found), HOUR.starts)
+    found.MANY = 0  # type: ignore[misc]
+    same(general, build(found, HOUR.starts))
+    assert len(general.claims) == 6
+
+
+@pytest.mark.parametrize("bad", ['{"a":1}x', '{"kind":"interface"', "[1]", '{"kind":"interface","state":"\t"}', "{"])
+def test_a_line_that_is_no_json_is_an_error_either_way(bad: str) -> None:
+    found = told([], HOUR, HOUR.moment)
+    found._sweeps.objects.append("sweeps/0000")
+    found._store.objects["sweeps/0000"] = bad.encode()  # type: ignore[attr-defined]
+    with pytest.raises((ValueError, TypeError, KeyError)):
+        build(list(found), HOUR.starts)
+    found.MANY = 0  # type: ignore[misc]
+    with pytest.raises((ValueError, TypeError, KeyError)):
+        build(found, HOUR.starts)
 
 
 def test_most_interfaces_of_an_estate_are_plain(monkeypatch: pytest.MonkeyPatch) -> None:
