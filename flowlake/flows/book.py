@@ -149,7 +149,8 @@ def _gathered(rows: Iterable[Row], until: int, begins: int, ends: int) -> tuple[
     kept = alone(plain, gathered)
     contents[:] = False
     contents[plain.content[~kept]] = True
-    return gather(swept.rows(contents), until, gathered), plain.take(np.flatnonzero(kept))
+    gathered = gather(swept.rows(contents), until, gathered)
+    return gathered, plain.take(np.flatnonzero(kept)) if kept.any() else None
 
 
 def _with_plain(book: Book, plain: Plain, told: _Around) -> Book:

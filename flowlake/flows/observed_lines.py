@@ -221,12 +221,20 @@ class ValueCodes(TextCodes):
         """The value of a code as it was written."""
         return self._written[self._ends[code - 1] : self._ends[code]].tobytes()
 
+    def texts(self, codes: I32) -> pa.StringArray:
+        """The values of codes as they were written, null where there is none."""
+        sizes = np.where(codes > 0, self._ends[codes] - self._ends[codes - 1], 0)
+        offsets = np.append(0, np.cumsum(sizes)).astype(np.int32)
+        content = np.empty(int(offsets[-1]), np.uint8)
+        _take(codes, self._ends, self._written, offsets, content)
+        return texts_of(offsets, content, codes == 0)
+
     def unquoted(self, codes: I32, of_lists: bool = False) -> tuple[pa.StringArray, npt.NDArray[np.bool_]]:
         """The texts of codes, null where there is none; and which of them are texts without an escape. of_lists: the
         texts that lists hold, where they hold one.
         """
         around = 2 if of_lists else 1
-        sizes = np.where(codes > 0, np.maximum(np.diff(self._ends, prepend=0)[codes] - 2 * around, 0), 0)
+        sizes = np.where(codes > 0, np.maximum(self._ends[codes] - self._ends[codes - 1] - 2 * around, 0), 0)
         offsets = np.append(0, np.cumsum(sizes)).astype(np.int32)
         content, right = np.zeros(int(offsets[-1]), np.uint8), np.zeros(len(codes), np.bool_)
         _unquote(codes, around, self._ends, self._written, offsets, content, right)
@@ -241,6 +249,14 @@ def texts_of(offsets: I32, content: npt.NDArray[np.uint8], null: npt.NDArray[np.
     """Texts of their bytes, null where it says so."""
     bits = None if null is None else pa.py_buffer(np.packbits(~null, bitorder="little"))
     return pa.StringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(content), bits)
+
+
+@njit(cache=True, nogil=True)
+def _take(codes, ends, written, offsets, content):  # type: ignore[no-untyped-def]
+    for row in range(len(codes)):
+        begin = ends[codes[row] - 1]
+        for nth in range(offsets[row + 1] - offsets[row]):
+            content[offsets[row] + nth] = written[begin + nth]
 
 
 @njit(cache=True, nogil=True)

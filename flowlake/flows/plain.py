@@ -8,7 +8,7 @@ way (fold.py, book.py) makes of them is the same, row for row; whatever is not s
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -318,8 +318,7 @@ def states_of(
             last_seen[reaches] = np.maximum(last_seen[reaches], start)
     last_seen = np.minimum(last_seen, plain.gone_by)
     table = _states(plain, kinds, last_seen, accounts)
-    slow = np.flatnonzero(served)
-    left = {plain.interface_id[row].as_py(): _as_state(plain, row) for row in slow.tolist()}
+    left = dict(_as_states(plain, np.flatnonzero(served)))
     return table.filter(pa.array(~served)) if left else table, left
 
 
@@ -336,14 +335,14 @@ def _questions(plain: Plain) -> Asked:
     )
 
 
-def _as_state(plain: Plain, row: int) -> State:
-    said = plain.swept.content(int(plain.content[row]))
-    del said["entity_id"]
-    said["primary"] = said["addresses"][0]
-    ended = int(plain.gone_by[row])
-    return State(
-        int(plain.first[row]), ended, int(plain.last[row]), "sweep", None if ended == OPEN else "absence", said
-    )
+def _as_states(plain: Plain, rows: npt.NDArray) -> Iterator[tuple[str, State]]:
+    """By interface id, as the general way knows states."""
+    contents = plain.swept.contents(plain.content[rows])
+    times = (plain.first[rows].tolist(), plain.gone_by[rows].tolist(), plain.last[rows].tolist())
+    for said, first, ended, last in zip(contents, *times, strict=True):
+        id_ = said.pop("entity_id")
+        said["primary"] = said["addresses"][0]
+        yield id_, State(first, ended, last, "sweep", None if ended == OPEN else "absence", said)
 
 
 def _states(plain: Plain, kinds: Kinds, last_seen: I64, accounts: Mapping[str, Any]) -> pa.Table:

@@ -6,11 +6,13 @@ first cost no more than to see that they say the same.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow.compute as pc
 
 from flowlake.flows.compiled import njit
 from flowlake.flows.observed_lines import WANTED, Cut, ValueCodes, columns, cut
@@ -46,6 +48,7 @@ class Swept:
         self._first = np.full(1 << 10, -1, np.int32)  # the first content of each entity, by its code
         self._changed = np.zeros(1 << 10, np.bool_)  # by entity too
         self._sights: list[npt.NDArray[np.int64]] = []
+        self._envelopes: dict[tuple[int, ...], Row] = {}
         self._moments = {"observed_at": [0], "recorded_at": [0]}
 
     def take(self, found: Cut) -> list[Row]:
@@ -121,24 +124,40 @@ class Swept:
 
     def rows(self, of: Bools) -> Iterator[Row]:
         """The rows of some contents as they were, but for when they were recorded and the sweep began."""
-        made: dict[int, Row] = {}
         sights = self.sights()
-        for content, _, *by in sights[:, of[sights[0]]].T.tolist():
-            if content not in made:
-                made[content] = self.content(content)
-            envelope = zip(("observed_at", "source_id", "source_name"), by, strict=True)
-            yield {
+        sights = sights[:, of[sights[0]]]
+        sights = sights[:, np.argsort(sights[0], kind="stable")]
+        wanted = np.flatnonzero(of)
+        edges = np.searchsorted(sights[0], [*wanted[::_AT_A_TIME], len(of)])
+        for part, (begin, end) in enumerate(itertools.pairwise(edges.tolist())):
+            contents = wanted[part * _AT_A_TIME : (part + 1) * _AT_A_TIME]
+            said = dict(zip(contents.tolist(), self.contents(contents), strict=True))
+            for content, _, *by in sights[:, begin:end].T.tolist():
+                yield {**said[content], **self._envelope(*by)}
+
+    def _envelope(self, *by: int) -> Row:
+        if by not in self._envelopes:
+            named = zip(("observed_at", "source_id", "source_name"), by, strict=True)
+            self._envelopes[by] = {
                 "kind": "interface",
                 "source": SWEEP,
                 "state": PRESENT,
-                **made[content],
-                **{name: json.loads(self.values[name].json(code)) for name, code in envelope},
+                **{name: json.loads(self.values[name].json(code)) for name, code in named},
             }
+        return self._envelopes[by]
 
-    def content(self, row: int) -> Row:
-        """What a content says."""
-        codes = zip(CONTENT, self._contents[row].tolist(), strict=True)
-        return {name: json.loads(self.values[name].json(code)) for name, code in codes if code}
+    def contents(self, rows: npt.NDArray) -> list[Row]:
+        """What contents say."""
+        parts = []
+        for column, name in enumerate(CONTENT):
+            codes = self._contents[rows, column]
+            if codes.any():
+                parts.append(pc.binary_join_element_wise(f'"{name}":', self.values[name].texts(codes), ""))
+        lines = pc.binary_join_element_wise(*parts, ",", null_handling="skip").to_pylist() if parts else []
+        return from_texts([f"{{{line}}}" for line in lines])
+
+
+_AT_A_TIME = 1 << 12
 
 
 @njit(cache=True, nogil=True)
