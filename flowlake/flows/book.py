@@ -146,6 +146,8 @@ def _gathered(rows: Iterable[Row], until: int, begins: int, ends: int) -> tuple[
     gathered = gather(rows.but_swept(swept), until)
     plain, contents = plain_ones(swept, gathered, begins, ends)
     gathered = gather(swept.rows(~contents), until, gathered)
+    if not contents.any():
+        return gathered, None
     kept = alone(plain, gathered)
     contents[:] = False
     contents[plain.content[~kept]] = True
