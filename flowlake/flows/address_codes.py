@@ -49,11 +49,7 @@ class AddressCodes:
         return taken(column, self._of_texts(column.dictionary), NULL)
 
     def _of_texts(self, texts: pa.StringArray) -> npt.NDArray[np.int32]:
-        numbers, is_ipv4 = ipv4_numbers(texts)
-        high, low = np.zeros(len(texts), np.uint64), numbers.view(np.uint64) | np.uint64(V4)
-        if not bool(is_ipv4.all()):
-            rest = np.flatnonzero(~is_ipv4)
-            high[rest], low[rest] = parse(texts.take(pa.array(rest)).to_pylist())
+        high, low = addresses_of(texts)
         self._make_room(len(texts))
         codes = np.empty(len(texts), np.int32)
         self._count = _codes(high, low, self._high, self._low, self._table, self._count, codes)
@@ -67,6 +63,16 @@ class AddressCodes:
             # Each is new to the table, in the order of their codes.
             high, low = self._high[1 : self._count].copy(), self._low[1 : self._count].copy()
             _codes(high, low, self._high, self._low, self._table, 1, np.empty(self._count - 1, np.int32))
+
+
+def addresses_of(texts: pa.StringArray) -> tuple[U64, U64]:
+    """Texts, none of them null, as (high, low); what is no address becomes NONE."""
+    numbers, is_ipv4 = ipv4_numbers(texts)
+    high, low = np.zeros(len(texts), np.uint64), numbers.view(np.uint64) | np.uint64(V4)
+    if not bool(is_ipv4.all()):
+        rest = np.flatnonzero(~is_ipv4)
+        high[rest], low[rest] = parse(texts.take(pa.array(rest)).to_pylist())
+    return high, low
 
 
 @njit(cache=True, nogil=True)

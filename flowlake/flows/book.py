@@ -8,7 +8,6 @@ are epoch milliseconds (UTC).
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
 import json
 from collections import Counter
@@ -16,72 +15,38 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flowlake.flows.collector import paused
-from flowlake.flows.fold import ADDED, ALL, OPEN, REMOVED, State, Timeline, Timelines, gather, tag_key, timelines_of
+from flowlake.flows.fold import (
+    ADDED,
+    ALL,
+    OPEN,
+    REMOVED,
+    Gathered,
+    State,
+    Timeline,
+    Timelines,
+    gather,
+    millis,
+    tag_key,
+    timelines_of,
+)
+from flowlake.flows.intervals import Claim, InterfaceState, ResourceState
+from flowlake.flows.observed import Observed
 from flowlake.lake.observations import PRESENT, Row
 from flowlake.lake.resolve import Entities, resolve
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from flowlake.flows.plain import Plain
 
 HOUR_MS = 3_600_000
 MARGIN_MS = 900_000
 """States that ended longer than this before the hour are left out of its book; records may start an interval and a
 skew before it.
 """
-
-
-@dataclass(slots=True)
-class InterfaceState:
-    """One interface in one state over [valid_from, valid_to); a null attribute is not known."""
-
-    interface_id: str
-    valid_from: int
-    valid_to: int
-    last_seen: int
-    from_source: str
-    to_source: str | None
-    account_id: str | None = None
-    account_name: str | None = None
-    region: str | None = None
-    vpc_id: str | None = None
-    subnet_id: str | None = None
-    availability_zone: str | None = None
-    az_id: str | None = None
-    type: str | None = None
-    name: str | None = None
-    arns: tuple[str, ...] = ()
-    shared: bool = False
-    security_group_ids: tuple[str, ...] | None = None
-    listens_on: tuple[int, ...] = ()
-    tags: Mapping[str, str] | None = None
-    interface_tags: Mapping[str, str] | None = None
-    description: str | None = None
-    primary: str | None = None
-    interface_type: str | None = None
-
-
-@dataclass(slots=True)
-class Claim:
-    """One interface held one address (or prefix) of one VPC, surely over [valid_from, valid_to).
-
-    exact_end: the end is that of an event, not the last sight. open: no end is known (the last sight is valid_to).
-    gone_by: when it is known to have ended; between valid_to and then it may have ended unseen. Null where it may
-    still hold. told_at: of what is no primary address the moments at which it was told to be held, in order. Between
-    two of them it may have gone and come back, where every event of it was lost; a primary address can't.
-    """
-
-    vpc_id: str
-    addr: str
-    interface_id: str
-    valid_from: int
-    valid_to: int
-    exact_end: bool
-    open: bool
-    is_primary: bool
-    from_source: str
-    to_source: str | None = None
-    gone_by: int | None = None
-    told_at: Sequence[int] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -108,31 +73,13 @@ class Topology:
     public: dict[str, list[str]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class ResourceState:
-    """One resource (an instance, load balancer, database, function, …) with one tag set over [valid_from, valid_to);
-    null where it is not known.
-    """
-
-    resource_id: str
-    kind: str | None
-    account_id: str | None
-    region: str | None
-    valid_from: int
-    valid_to: int
-    last_seen: int
-    from_source: str
-    to_source: str | None
-    tags: Mapping[str, str] | None
-
-
 @dataclass
 class Book:
     """The address book of one hour."""
 
     starts: int
-    states: list[InterfaceState]
-    claims: list[Claim]
+    states: Sequence[InterfaceState]
+    claims: Sequence[Claim]
     topology: Topology
     resources: list[ResourceState]
     swept_after: frozenset[tuple[str, str]]
@@ -142,7 +89,23 @@ class Book:
     @cached_property
     def digest(self) -> str:
         """Of the book's meaning: the same where a run would make the same of it."""
-        return _digest(self)
+        from flowlake.flows.book_digest import digest_of
+
+        return digest_of(self, self.starts * 1000 + HOUR_MS + MARGIN_MS)
+
+    @cached_property
+    def state_columns(self) -> pa.Table:
+        """The states as columns, row for row."""
+        from flowlake.flows.book_columns import columns_of_states
+
+        return columns_of_states(self.states)
+
+    @cached_property
+    def claim_columns(self) -> pa.Table:
+        """The claims as columns, row for row, but for the moments at which they were told."""
+        from flowlake.flows.book_columns import columns_of_claims
+
+        return columns_of_claims(self.claims)
 
 
 @paused()
@@ -152,8 +115,8 @@ def build(rows: Iterable[Row], hour_starts: int, until: int = OPEN, margin_ms: i
     Rows may come in any order and repeated; the book is the same. Rows of other hours are ignored where they say
     nothing of this one.
     """
-    ends = (hour_starts * 1000) + HOUR_MS
-    gathered = gather(rows, until)
+    begins, ends = hour_starts * 1000 - margin_ms, hour_starts * 1000 + HOUR_MS
+    gathered, plain = _gathered(rows, until, begins, ends + margin_ms)
     swept = {
         (account_id or "", region or "")
         for (kind, account_id, region), sweeps in gathered.sweeps.items()
@@ -161,12 +124,51 @@ def build(rows: Iterable[Row], hour_starts: int, until: int = OPEN, margin_ms: i
     }
     timelines = timelines_of(gathered)
     _end_with_instances(timelines)
-    begins = hour_starts * 1000 - margin_ms
     claims = sorted(_claims(timelines, begins), key=attrgetter("vpc_id", "addr", "valid_from", "interface_id"))
     topology = _topology(timelines, begins, ends)
-    states = _joined(sorted(_states(timelines, begins, ends + margin_ms), key=lambda s: (s.interface_id, s.valid_from)))
+    told = _Around(timelines, begins, ends + margin_ms)
+    states = _states(told, timelines.get("interface", {}))
     resources, public = list(_resources(timelines, begins)), _public_claims(timelines, begins)
-    return Book(hour_starts, states, claims, topology, resources, frozenset(swept), public)
+    book = Book(hour_starts, states, claims, topology, resources, frozenset(swept), public)
+    return book if plain is None else _with_plain(book, plain, told)
+
+
+def _gathered(rows: Iterable[Row], until: int, begins: int, ends: int) -> tuple[Gathered, Plain | None]:
+    """The rows by entity; and where there are many, the plain interfaces apart, of which no row is gathered then."""
+    if not (isinstance(rows, Observed) and rows.are_many):
+        return gather(rows, until), None
+    import numpy as np
+
+    from flowlake.flows.plain import alone, plain_ones
+    from flowlake.flows.swept import Swept
+
+    swept = Swept(millis, rows.recorded_until, until)
+    gathered = gather(rows.but_swept(swept), until)
+    plain, contents = plain_ones(swept, gathered, begins, ends)
+    gathered = gather(swept.rows(~contents), until, gathered)
+    if not contents.any():
+        return gathered, None
+    kept = alone(plain, gathered)
+    contents[:] = False
+    contents[plain.content[~kept]] = True
+    gathered = gather(swept.rows(contents), until, gathered)
+    return gathered, plain.take(np.flatnonzero(kept)) if kept.any() else None
+
+
+def _with_plain(book: Book, plain: Plain, told: _Around) -> Book:
+    """The book with the plain interfaces' states and claims."""
+    from flowlake.flows.book_columns import Laid, columns_of_claims, columns_of_states
+    from flowlake.flows.plain import claims_of, states_of
+
+    columns, others = states_of(plain, told.epochs.of, told.tags, told.accounts)
+    states = list(book.states)
+    if others:
+        states = _in_order([*states, *(one for id_, state in others.items() for one in told.states(id_, [state]))])
+    return replace(
+        book,
+        states=Laid(states, columns_of_states(states), columns, ["interface_id"]),
+        claims=Laid(list(book.claims), columns_of_claims(book.claims), claims_of(plain), ["vpc_id", "addr"]),
+    )
 
 
 def _end_with_instances(timelines: Timelines) -> None:
@@ -183,45 +185,6 @@ def _end_with_instances(timelines: Timelines) -> None:
             if len(line.states) > 1 and line.states[-1].valid_from == instance.ended_at:
                 line.states.pop()  # it was let go by the same end, and did not outlive it
             line.end(instance.ended_at, "event")
-
-
-def _digest(book: Book) -> str:
-    """Digest of the book's meaning: not of when things were last seen."""
-    digest = hashlib.sha256()
-    hour_ends = book.starts * 1000 + HOUR_MS + MARGIN_MS
-    for s in book.states:
-        tags, own_tags = (
-            sorted(s.tags.items()) if s.tags else s.tags,
-            sorted(s.interface_tags.items()) if s.interface_tags else s.interface_tags,
-        )
-        meaning = (
-            s.interface_id,
-            s.valid_from,
-            min(s.valid_to, hour_ends),
-            s.vpc_id,
-            s.subnet_id,
-            s.account_name,
-            s.type,
-            s.name,
-            s.arns,
-            s.shared,
-            s.security_group_ids,
-            s.listens_on,
-            tags,
-            own_tags,
-            s.az_id,
-        )
-        digest.update(repr(meaning).encode())
-    claims = [*book.claims, *book.public]
-    for of in (attrgetter("vpc_id"), attrgetter("addr"), attrgetter("interface_id")):
-        digest.update("\0".join([*map(of, claims), ""]).encode())
-    for c in claims:
-        # What is sure beyond the hour means the same however long it was seen to hold after it.
-        digest.update(b"%d %d %d " % (c.valid_from, min(c.valid_to, hour_ends), c.is_primary))
-    t = book.topology
-    facts = [t.vpc_ranges, t.reachable, t.routes, {k: vars(v) for k, v in t.flow_logs.items()}, t.public]
-    digest.update(json.dumps(facts, sort_keys=True).encode())
-    return digest.hexdigest()
 
 
 # --- tags ------------------------------------------------------------------------------------------------------------
@@ -305,25 +268,44 @@ _RESOLVER_KINDS = (
 )
 
 
-def _states(timelines: Timelines, begins: int, ends: int) -> Iterator[InterfaceState]:
-    """Every state of every interface that has anything to say of [begins, ends)."""
-    tags = timelines.get("tags", {})
-    subnets = {key: line.states[-1].attributes for key, line in timelines.get("subnet", {}).items() if line.states}
-    accounts = {
-        key: line.states[-1].attributes.get("name") for key, line in timelines.get("account", {}).items() if line.states
-    }
-    epochs = _Epochs(timelines, begins, ends)
-    for interface_id, line in timelines.get("interface", {}).items():
-        if line.ended_at < begins:
-            continue
-        for state in line.states:
-            if state.valid_to < begins or state.valid_from >= ends:
+class _Around:
+    """What is told of other entities, and the time of the book, to say what an interface was in [begins, ends)."""
+
+    def __init__(self, timelines: Timelines, begins: int, ends: int) -> None:
+        self.begins, self.ends = begins, ends
+        self.tags = timelines.get("tags", {})
+        self.subnets = {k: line.states[-1].attributes for k, line in timelines.get("subnet", {}).items() if line.states}
+        self.accounts = {
+            k: line.states[-1].attributes.get("name") for k, line in timelines.get("account", {}).items() if line.states
+        }
+        self.epochs = _Epochs(timelines, begins, ends)
+
+    def states(self, interface_id: str, states: Iterable[State]) -> Iterator[InterfaceState]:
+        """An interface's states as far as they have anything to say of that time, with what it served."""
+        for state in states:
+            if state.valid_to < self.begins or state.valid_from >= self.ends:
                 continue
             place = state.attributes.get("account_id"), state.attributes.get("region")
-            for start, end, entities in epochs.of(place):
+            for start, end, entities in self.epochs.of(place):
                 low, high = max(start, state.valid_from), min(end, state.valid_to)
                 if low < high or (low == high == state.valid_from and state.valid_to == state.valid_from):
-                    yield from _states_with_tags(interface_id, state, low, high, entities, tags, subnets, accounts)
+                    yield from _states_with_tags(
+                        interface_id, state, low, high, entities, self.tags, self.subnets, self.accounts
+                    )
+
+
+def _states(told: _Around, interfaces: Mapping[str, Timeline]) -> list[InterfaceState]:
+    """Every state of every interface that has anything to say of the book's time."""
+    return _in_order(
+        state
+        for interface_id, line in interfaces.items()
+        if line.ended_at >= told.begins
+        for state in told.states(interface_id, line.states)
+    )
+
+
+def _in_order(states: Iterable[InterfaceState]) -> list[InterfaceState]:
+    return _joined(sorted(states, key=lambda s: (s.interface_id, s.valid_from)))
 
 
 _MEANING = [

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from operator import attrgetter
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from flowlake.flows.book import Book, Claim, InterfaceState, ResourceState
+from flowlake.flows.book import Book
+from flowlake.flows.book_columns import columns_of_claims, columns_of_resources
 from flowlake.flows.fold import OPEN
 from flowlake.flows.schemas import arrow_schema
 from flowlake.lake.contracts import contract
@@ -22,87 +22,82 @@ def book_table(book: Book) -> pa.Table:
     Left out is what holds at no time that could be asked for: a claim of one sight, gone by the next, and a state
     that ended when it began.
     """
-    claims, public = _lasting(book.claims), _lasting(book.public)
-    states = [s for s in book.states if s.valid_to > s.valid_from]
     return pa.concat_tables(
         [
-            _table(claims, _OF_CLAIMS),
-            _table(public, _OF_PUBLIC_CLAIMS),
-            _table(states, _OF_STATES),
-            _table(book.resources, _OF_RESOURCES),
+            _table(_of_claims(_lasting(book.claim_columns))),
+            _table(_of_public_claims(_lasting(columns_of_claims(book.public)))),
+            _table(_of_states(book.state_columns.filter(pc.field("valid_to") > pc.field("valid_from")))),
+            _table(_of_resources(columns_of_resources(book.resources))),
         ]
     )
 
 
-def _lasting(claims: Sequence[Claim]) -> list[Claim]:
-    return [c for c in claims if c.gone_by is None or c.gone_by > c.valid_from]
+def _lasting(claims: pa.Table) -> pa.Table:
+    return claims.filter(pc.field("gone_by").is_null() | (pc.field("gone_by") > pc.field("valid_from")))
 
 
-def _table(things: Sequence[Any], columns: Mapping[str, Callable[[Any], Any]]) -> pa.Table:
-    """A row a thing, column by column; null where a column says nothing of such things."""
+Columns = dict[str, Any]
+"""Columns of the table by their names; null is what is not named."""
+
+
+def _table(columns: Columns) -> pa.Table:
     schema = arrow_schema(contract("address_book"))
+    rows = len(columns["valid_from"])
     return pa.table(
         [
-            pa.array(list(map(columns[field.name], things)), field.type)
-            if field.name in columns
-            else pa.nulls(len(things), field.type)
+            columns[field.name].cast(field.type) if field.name in columns else pa.nulls(rows, field.type)
             for field in schema
         ],
         schema=schema,
     )
 
 
-def _moment(milliseconds: int) -> int:
+def _moments(milliseconds: pa.ChunkedArray) -> pa.ChunkedArray:
     """Microseconds since 1970."""
-    return max(milliseconds, _EARLIEST) * 1000
+    return pc.multiply(pc.max_element_wise(milliseconds, _EARLIEST, skip_nulls=False), 1000)
 
 
-def _began(interval: Claim | InterfaceState | ResourceState) -> int:
-    return _moment(interval.valid_from)
+def _ended(intervals: pa.Table) -> pa.ChunkedArray:
+    ends = intervals["valid_to"]
+    return _moments(pc.if_else(pc.equal(ends, OPEN), None, ends))
 
 
-def _ended(state: InterfaceState | ResourceState) -> int | None:
-    return _moment(state.valid_to) if state.valid_to != OPEN else None
+def _of_claims(claims: pa.Table) -> Columns:
+    same = ("vpc_id", "addr", "is_primary", "interface_id", "from_source")
+    return {name: claims[name] for name in same} | {
+        "subject": pc.if_else(pc.match_substring(claims["addr"], "/"), "prefix", "address"),
+        "valid_from": _moments(claims["valid_from"]),
+        "valid_to": _moments(claims["gone_by"]),
+        "last_seen_at": _moments(claims["valid_to"]),
+        "to_source": pc.if_else(claims["gone_by"].is_null(), None, claims["to_source"]),
+    }
 
 
-def _pairs(tags: Mapping[str, str] | None) -> list[tuple[str, str]] | None:
-    return None if tags is None else sorted(tags.items())
+def _of_public_claims(claims: pa.Table) -> Columns:
+    columns = _of_claims(claims)
+    del columns["is_primary"]
+    return columns | {
+        "subject": pa.repeat("public_address", len(claims)),
+        "vpc_id": pc.if_else(pc.equal(claims["vpc_id"], ""), None, claims["vpc_id"]),
+    }
 
 
-def _same(*names: str) -> dict[str, Callable[[Any], Any]]:
-    return {name: attrgetter(name) for name in names}
+def _of_states(states: pa.Table) -> Columns:
+    names = set(arrow_schema(contract("address_book")).names) & set(states.column_names)
+    return {name: states[name] for name in names} | {
+        "subject": pa.repeat("interface", len(states)),
+        "valid_from": _moments(states["valid_from"]),
+        "valid_to": _ended(states),
+        "last_seen_at": _moments(pc.min_element_wise(states["last_seen"], states["valid_to"])),
+    }
 
 
-_OF_CLAIMS: dict[str, Callable[[Claim], Any]] = {
-    **_same("vpc_id", "addr", "is_primary", "interface_id", "from_source"),
-    "subject": lambda c: "prefix" if "/" in c.addr else "address",
-    "valid_from": _began,
-    "valid_to": lambda c: None if c.gone_by is None else _moment(c.gone_by),
-    "last_seen_at": lambda c: _moment(c.valid_to),
-    "to_source": lambda c: None if c.gone_by is None else c.to_source,
-}
-_OF_PUBLIC_CLAIMS: dict[str, Callable[[Claim], Any]] = {
-    **{name: of for name, of in _OF_CLAIMS.items() if name != "is_primary"},
-    "subject": lambda c: "public_address",
-    "vpc_id": lambda c: c.vpc_id or None,
-}
-_OF_STATES: dict[str, Callable[[InterfaceState], Any]] = {
-    **_same("vpc_id", "interface_id", "from_source", "to_source", "account_id", "account_name", "region", "subnet_id"),
-    **_same("availability_zone", "az_id", "type", "name", "arns", "shared", "security_group_ids", "listens_on"),
-    **_same("description"),
-    "subject": lambda s: "interface",
-    "valid_from": _began,
-    "valid_to": _ended,
-    "last_seen_at": lambda s: _moment(min(s.last_seen, s.valid_to)),
-    "tags": lambda s: _pairs(s.tags),
-    "interface_tags": lambda s: _pairs(s.interface_tags),
-}
-_OF_RESOURCES: dict[str, Callable[[ResourceState], Any]] = {
-    **_same("resource_id", "from_source", "to_source", "account_id", "region"),
-    "subject": lambda r: "resource",
-    "type": lambda r: r.kind,
-    "valid_from": _began,
-    "valid_to": _ended,
-    "last_seen_at": lambda r: _moment(r.last_seen),
-    "tags": lambda r: _pairs(r.tags),
-}
+def _of_resources(resources: pa.Table) -> Columns:
+    same = ("resource_id", "from_source", "to_source", "account_id", "region", "tags")
+    return {name: resources[name] for name in same} | {
+        "subject": pa.repeat("resource", len(resources)),
+        "type": resources["kind"],
+        "valid_from": _moments(resources["valid_from"]),
+        "valid_to": _ended(resources),
+        "last_seen_at": _moments(resources["last_seen"]),
+    }

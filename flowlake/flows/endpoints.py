@@ -59,19 +59,7 @@ STATES = pa.schema(_STATE_FIELDS)
 
 def states_table(book: Book) -> pa.Table:
     """The book's states with what conversations show of them, row for row."""
-    columns = []
-    for name, type_ in _STATE_FIELDS:
-        values = [_plain(getattr(state, name)) for state in book.states]
-        columns.append(pa.array(values, type_))
-    return pa.table(columns, schema=STATES)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return list(value)
-    if isinstance(value, Mapping):
-        return sorted(value.items())
-    return value
+    return book.state_columns.select(STATES.names).cast(STATES)
 
 
 # --- texts as codes --------------------------------------------------------------------------------------------------

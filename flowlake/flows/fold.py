@@ -204,9 +204,11 @@ def fold(rows: Iterable[Row], until: int = OPEN) -> Timelines:
     return timelines_of(gather(rows, until))
 
 
-def gather(rows: Iterable[Row], until: int = OPEN) -> Gathered:
-    """The rows by entity. Of rows that say the same of an entity, one after another, the content is kept once."""
-    gathered = Gathered()
+def gather(rows: Iterable[Row], until: int = OPEN, before: Gathered | None = None) -> Gathered:
+    """The rows by entity, with those that were gathered before. Of rows that say the same of an entity, one after
+    another, the content is kept once.
+    """
+    gathered = before or Gathered()
     once: dict[Any, Any] = {}
 
     def shared(text: str) -> str:
@@ -336,8 +338,10 @@ def _add_released(sights: Sights) -> None:
         return
     for seen in sights.get("interface", {}).values():
         had = {s.said.get(name) for s in seen for name in ("attachment_id", "instance_id")}
-        for entity_id in sorted(str(entity) for entity in had & ended.keys()):
-            said = {"account_id": seen[0].said["account_id"], "region": seen[0].said.get("region"), "of": entity_id}
+        gone_with = sorted(str(entity) for entity in had & ended.keys())
+        first = min(seen, key=_IN_ORDER).said if gone_with else {}
+        for entity_id in gone_with:
+            said = {"account_id": first["account_id"], "region": first.get("region"), "of": entity_id}
             seen += [
                 s._replace(order=_ORDER[RELEASED], source_id=entity_id, state=RELEASED, said=said)
                 for s in ended[entity_id]

@@ -16,7 +16,9 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from flowlake.flows import coverage, steps
@@ -543,12 +545,17 @@ def _previous(store: ObjectStore, hour: Hour) -> dict[str, int] | None:
 
 def _lives(book: Book) -> dict[str, tuple[int, int]]:
     """From when to when (ms) each interface is known to have existed, as far as the book knows."""
-    found: dict[str, tuple[int, int]] = {}
-    for state in book.states:
-        born, gone = found.get(state.interface_id, (state.valid_from, 0))
-        ended = state.to_source in ("event", "absence")
-        found[state.interface_id] = min(born, state.valid_from), max(gone, state.valid_to if ended else OPEN)
-    return found
+    states = book.state_columns
+    if not len(states):
+        return {}
+    ids = states["interface_id"].combine_chunks()
+    ended = pc.is_in(states["to_source"], pa.array(["event", "absence"])).to_numpy()
+    gone = np.where(ended, states["valid_to"].to_numpy(), OPEN)
+    # States of an interface lie together.
+    first = np.flatnonzero(np.append(True, pc.not_equal(ids[1:], ids[:-1]).to_numpy(False)))
+    born, gone = np.minimum.reduceat(states["valid_from"].to_numpy(), first), np.maximum.reduceat(gone, first)
+    lives = zip(born.tolist(), np.maximum(gone, 0).tolist(), strict=True)
+    return dict(zip(ids.take(pa.array(first)).to_pylist(), lives, strict=True))
 
 
 def _book_table(book: Book) -> pa.Table:

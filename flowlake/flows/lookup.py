@@ -14,11 +14,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from flowlake.flows.addresses import U64, as_int, held, is_public, parse, range_of
+from flowlake.flows.address_codes import addresses_of
+from flowlake.flows.addresses import NONE_HIGH, NONE_LOW, U64, as_int, held, is_public, parse, range_of
 from flowlake.flows.book import Book
 from flowlake.flows.finding import Places, states_at
 from flowlake.flows.fold import OPEN
+from flowlake.flows.text_codes import text_parts
 
 I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
@@ -105,6 +109,17 @@ class Names:
     def of(cls, texts: Iterable[str]) -> Names:
         return cls(np.array([t.encode() for t in sorted(set(texts))], dtype=np.bytes_))
 
+    @classmethod
+    def of_column(cls, column: pa.ChunkedArray) -> tuple[Names, I32]:
+        """Those of a column of texts, none of them null, and the code of each row."""
+        coded = column.combine_chunks().dictionary_encode()
+        if not len(coded):
+            return cls.of(()), np.zeros(0, np.int32)
+        order = pc.sort_indices(coded.dictionary)
+        code = np.empty(len(order), np.int32)
+        code[order.to_numpy()] = np.arange(len(order), dtype=np.int32)
+        return cls(_fixed(coded.dictionary.take(order))), code[coded.indices.to_numpy()]
+
     def codes(self, texts: Sequence[str | None]) -> I32:
         if len(self.texts) == 0 or len(texts) == 0:
             return np.full(len(texts), NOBODY, dtype=np.int32)
@@ -121,6 +136,16 @@ class Names:
 
     def __len__(self) -> int:
         return len(self.texts)
+
+
+def _fixed(texts: pa.StringArray) -> npt.NDArray[np.bytes_]:
+    """Texts as numpy has them: all as long as the longest, with zeros behind."""
+    offsets, content = text_parts(texts)
+    sizes = np.diff(offsets)
+    longest = max(1, int(sizes.max()))
+    filled = np.zeros((len(texts), longest), np.uint8)
+    filled[np.arange(longest) < sizes[:, None]] = content[offsets[0] : offsets[-1]]
+    return filled.view(f"S{longest}").ravel()
 
 
 @dataclass
@@ -321,52 +346,44 @@ def _held(ranges: Sequence[tuple[int, int]], high: U64, low: U64) -> Bools:
 
 def compile_book(book: Book) -> Lookup:
     """The compact arrays of a book."""
-    interfaces = Names.of([s.interface_id for s in book.states] + [c.interface_id for c in book.claims])
-    vpc_ids = (
-        set(book.topology.vpc_ranges) | {s.vpc_id for s in book.states if s.vpc_id} | {c.vpc_id for c in book.claims}
+    states, told = book.state_columns, book.claim_columns
+    interfaces, interface = Names.of_column(_both(states, told, "interface_id"))
+    state_interface, told_interface = interface[: len(states)], interface[len(states) :]
+    vpcs = Names.of(
+        {*book.topology.vpc_ranges, *filter(None, pc.unique(states["vpc_id"]).to_pylist())}
+        | set(pc.unique(told["vpc_id"]).to_pylist())
     )
-    vpcs = Names.of(vpc_ids)
-    subnets = Names.of({s.subnet_id for s in book.states if s.subnet_id})
-    code_of = interfaces.by_text()
-    state_interface = np.array([code_of[s.interface_id] for s in book.states], dtype=np.int32)
+    subnets = Names.of(filter(None, pc.unique(states["subnet_id"]).to_pylist()))
     count = len(interfaces)
     state_first = np.searchsorted(state_interface, np.arange(count + 1)).astype(np.int64)
     vpc_code, subnet_code = vpcs.by_text(), subnets.by_text()
-    interface_vpc = np.full(count, NOBODY, dtype=np.int32)
-    subnet = np.full(count, NOBODY, dtype=np.int32)
+    interface_vpc = _last_told(_codes_of(states["vpc_id"], vpc_code), state_interface, count)
+    subnet = _last_told(_codes_of(states["subnet_id"], subnet_code), state_interface, count)
     forwards = np.zeros(count, dtype=np.int8)
-    primary: list[str | None] = [None] * count
-    listens: dict[int, frozenset[int]] = {}
-    for row, (state, code) in enumerate(zip(book.states, state_interface, strict=True)):
-        if state.vpc_id:
-            interface_vpc[code] = vpc_code[state.vpc_id]
-        if state.subnet_id:
-            subnet[code] = subnet_code[state.subnet_id]
-        if state.primary:
-            primary[code] = state.primary
-        forwards[code] = max(
-            forwards[code], FORWARDERS.get(state.interface_type or "", 0), TYPES_THAT_FORWARD.get(state.type or "", 0)
-        )
-        if state.listens_on:
-            listens[row] = frozenset(state.listens_on)
-    held = [c for c in book.claims if "/" not in c.addr]
-    claim_interface = np.array([code_of[c.interface_id] for c in held], dtype=np.int32)
-    claim_vpc = np.array([vpc_code[c.vpc_id] for c in held], dtype=np.int32)
+    for name, ways in (("interface_type", FORWARDERS), ("type", TYPES_THAT_FORWARD)):
+        np.maximum.at(forwards, state_interface, np.maximum(_codes_of(states[name], ways), 0).astype(np.int8))
+    ports = states["listens_on"]
+    listens = {
+        row: frozenset(ports[row].as_py()) for row in np.flatnonzero(_numbers(pc.list_value_length(ports)) > 0).tolist()
+    }
+    delegated = pc.match_substring(told["addr"], "/")
+    held, is_held = told.filter(pc.invert(delegated)), ~_flags(delegated)
+    claim_interface = told_interface[is_held]
+    claim_vpc = _codes_of(held["vpc_id"], vpc_code, also_empty=True)
     interface_vpc[claim_interface] = claim_vpc
-    for claim, code in zip(held, claim_interface.tolist(), strict=True):
-        if claim.is_primary and primary[code] is None:
-            primary[code] = claim.addr
-    high, low = parse(primary)
-    claims, order = AddressIndex.build(claim_vpc, *parse([c.addr for c in held]))
-    claim_interface = claim_interface[order]
-    claim_primary = np.array([c.is_primary for c in held], dtype=np.bool_)[order]
+    claim_primary, claim_high, claim_low = _flags(held["is_primary"]), *addresses_of(held["addr"].combine_chunks())
+    high, low = _primaries(
+        states["primary"], state_interface, claim_interface, claim_primary, claim_high, claim_low, count
+    )
+    claims, order = AddressIndex.build(claim_vpc, claim_high, claim_low)
+    claim_interface, claim_primary = claim_interface[order], claim_primary[order]
     return Lookup(
         book.starts,
         interfaces,
         vpcs,
         state_first,
-        np.array([s.valid_from for s in book.states], dtype=np.int64),
-        np.array([s.valid_to for s in book.states], dtype=np.int64),
+        _numbers(states["valid_from"]),
+        _numbers(states["valid_to"]),
         interface_vpc,
         high,
         low,
@@ -376,13 +393,13 @@ def compile_book(book: Book) -> Lookup:
         {subnet_code[s]: routes for s, routes in book.topology.routes.items() if s in subnet_code},
         claims,
         claim_interface,
-        np.array([c.valid_from for c in held], dtype=np.int64)[order],
-        np.array([c.valid_to for c in held], dtype=np.int64)[order],
-        np.array([c.exact_end for c in held], dtype=np.bool_)[order],
-        np.array([c.open for c in held], dtype=np.bool_)[order],
+        _numbers(held["valid_from"])[order],
+        _numbers(held["valid_to"])[order],
+        _flags(held["exact_end"])[order],
+        _flags(held["open"])[order],
         claim_primary,
         _sharers(claims, claim_interface, claim_primary, count),
-        _prefixes(book, vpc_code, interfaces),
+        _prefixes(told.filter(delegated), told_interface[~is_held], vpc_code),
         {vpc_code[v]: [range_of(c) for c in cidrs] for v, cidrs in book.topology.vpc_ranges.items() if v in vpc_code},
         {
             vpc_code[v]: [vpc_code[o] for o in others if o in vpc_code]
@@ -392,6 +409,53 @@ def compile_book(book: Book) -> Lookup:
         listens,
         *_public(book, interfaces),
     )
+
+
+def _both(states: pa.Table, claims: pa.Table, name: str) -> pa.ChunkedArray:
+    """A column of the states, then that of the claims."""
+    return pa.chunked_array([*states[name].chunks, *claims[name].chunks], pa.string())
+
+
+def _numbers(column: pa.ChunkedArray) -> I64:
+    return np.array(column.to_numpy(), dtype=np.int64)
+
+
+def _flags(column: pa.ChunkedArray) -> Bools:
+    return np.array(column.to_numpy(), dtype=np.bool_)
+
+
+def _codes_of(column: pa.ChunkedArray, code_of: Mapping[str, int], also_empty: bool = False) -> I32:
+    """What is given for each text; NOBODY for null and where nothing is; and for the empty one, unless also_empty."""
+    coded = column.combine_chunks().dictionary_encode()
+    texts = coded.dictionary.to_pylist()
+    codes = [code_of.get(text, NOBODY) if text or also_empty else NOBODY for text in texts]
+    return np.array([*codes, NOBODY], dtype=np.int32)[coded.indices.fill_null(len(codes)).to_numpy()]
+
+
+def _last_told(codes: I32, state_interface: I32, count: int) -> I32:
+    """For each interface what the last of its states says that says anything."""
+    told, known = np.full(count, NOBODY, dtype=np.int32), codes >= 0
+    told[state_interface[known]] = codes[known]
+    return told
+
+
+def _primaries(
+    of_states: pa.ChunkedArray,
+    state_interface: I32,
+    claim_interface: I32,
+    claim_primary: Bools,
+    claim_high: U64,
+    claim_low: U64,
+    count: int,
+) -> tuple[U64, U64]:
+    """The primary address of each interface: what the last state says that says one, else its first claim to one."""
+    high, low = np.full(count, NONE_HIGH), np.full(count, NONE_LOW)
+    rows = np.flatnonzero(claim_primary)[::-1]
+    high[claim_interface[rows]], low[claim_interface[rows]] = claim_high[rows], claim_low[rows]
+    says = pc.greater(pc.binary_length(of_states), 0).fill_null(False)
+    of = state_interface[_flags(says)]
+    high[of], low[of] = addresses_of(of_states.filter(says).combine_chunks())
+    return high, low
 
 
 def _public(book: Book, interfaces: Names) -> tuple[U64, I32]:
@@ -433,14 +497,12 @@ def _sharers(claims: AddressIndex, interface: I32, primary: Bools, count: int) -
 
 
 def _prefixes(
-    book: Book, vpc_code: Mapping[str, int], interfaces: Names
+    delegated: pa.Table, interface: I32, vpc_code: Mapping[str, int]
 ) -> dict[int, tuple[list[int], list[tuple[int, int, int, int, bool]]]]:
     by_vpc: dict[int, list[tuple[int, int, int, int, int, bool]]] = {}
-    delegated = [c for c in book.claims if "/" in c.addr]
-    for claim, code in zip(delegated, interfaces.codes([c.interface_id for c in delegated]), strict=True):
-        first, last = range_of(claim.addr)
-        row = (first, last, int(code), claim.valid_from, claim.valid_to, claim.exact_end)
-        by_vpc.setdefault(vpc_code[claim.vpc_id], []).append(row)
+    said = (delegated[name].to_pylist() for name in ("vpc_id", "addr", "valid_from", "valid_to", "exact_end"))
+    for code, vpc_id, addr, since, until, exact in zip(interface.tolist(), *said, strict=True):
+        by_vpc.setdefault(vpc_code[vpc_id], []).append((*range_of(addr), code, since, until, exact))
     return {v: ([r[0] for r in sorted(rows)], [r[1:] for r in sorted(rows)]) for v, rows in by_vpc.items()}
 
 

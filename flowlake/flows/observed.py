@@ -5,15 +5,22 @@ each account, region and kind, and the events between; never the whole history.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from flowlake.flows.fold import millis
 from flowlake.lake import places
 from flowlake.lake.hours import Hour, from_text
-from flowlake.lake.observations import Row, from_lines
+from flowlake.lake.observations import Row, from_lines, inflated
 from flowlake.lake.store import ObjectStore
+
+if TYPE_CHECKING:
+    from flowlake.flows.observed_lines import Cut
+    from flowlake.flows.swept import Swept
 
 HORIZON = timedelta(days=8)
 """How far back a sweep is looked for; an account and region without one within it is read from its events of that time.
@@ -101,29 +108,69 @@ def _chosen(markers: list[dict], begins: datetime, ends: datetime) -> list[dict]
     return [markers[i] for i in sorted(wanted)] if wanted else markers
 
 
-def observations(store: ObjectStore, hour: Hour, cutoff: datetime) -> tuple[Sweeps, Iterator[Row]]:
-    """The sweeps that matter, and a stream of all rows to build the hour's book from, recorded up to the cutoff."""
+def observations(store: ObjectStore, hour: Hour, cutoff: datetime) -> tuple[Sweeps, Observed]:
+    """The sweeps that matter, and all rows to build the hour's book from, recorded up to the cutoff."""
     sweeps = sweeps_around(store, hour, cutoff)
-    return sweeps, _rows(store, sweeps, cutoff, min(cutoff, hour.plus(1).moment + LATE))
+    return sweeps, Observed(store, sweeps, cutoff, min(cutoff, hour.plus(1).moment + LATE))
 
 
-def _rows(store: ObjectStore, sweeps: Sweeps, cutoff: datetime, until: datetime) -> Iterator[Row]:
-    for key in sorted(set(sweeps.objects)):
-        yield from _recorded(store, key, cutoff)
-    assert sweeps.read_events_from is not None
-    at, last = Hour.holding(sweeps.read_events_from.timestamp()), Hour.holding(until.timestamp())
-    # A partition's folder of hours: only days that exist are asked for.
-    root = f"{places.OBSERVATIONS}origin=events/"
-    days = {d.rstrip("/").rsplit("dt=", 1)[1] for d in store.folders(root)}
-    while at <= last:
-        if at.dt in days:
-            for info in store.list(places.observations("events", at)):
-                yield from _recorded(store, info.key, cutoff)
-        at = at.plus(1)
+class Observed:
+    """All rows to build an hour's book from, read anew each time that they are asked for."""
 
+    MANY = 24
+    """Objects of sweeps from which on it pays to look for what all of them say alike: some 100,000 rows."""
+    AHEAD = 4
+    """Objects that are read while one is looked at."""
 
-def _recorded(store: ObjectStore, key: str, cutoff: datetime) -> Iterator[Row]:
-    limit = round(cutoff.timestamp() * 1000)
-    for row in from_lines(store.get(key)):
-        if millis(row["recorded_at"]) <= limit:
-            yield row
+    def __init__(self, store: ObjectStore, sweeps: Sweeps, cutoff: datetime, until: datetime) -> None:
+        self._store, self._sweeps, self._until = store, sweeps, until
+        self.recorded_until = round(cutoff.timestamp() * 1000)
+
+    def __iter__(self) -> Iterator[Row]:
+        for key in (*self._of_sweeps(), *self._of_events()):
+            yield from self._recorded(from_lines(self._store.get(key)))
+
+    @property
+    def are_many(self) -> bool:
+        return len(self._of_sweeps()) >= self.MANY
+
+    def but_swept(self, swept: Swept) -> Iterator[Row]:
+        """All rows but those that are put into swept: of interfaces that sweeps saw."""
+        for found in self._read_ahead():
+            yield from swept.take(found)
+        for key in self._of_events():
+            yield from self._recorded(from_lines(self._store.get(key)))
+
+    def _read_ahead(self) -> Iterator[Cut]:
+        """The objects of sweeps, read and cut beside what is done with them."""
+        from flowlake.flows.swept import cut_rows
+
+        def read(key: str) -> Cut:
+            return cut_rows(inflated(self._store.get(key)))
+
+        with ThreadPoolExecutor(1) as threads:
+            ahead: deque[Future[Cut]] = deque()
+            for key in self._of_sweeps():
+                ahead.append(threads.submit(read, key))
+                if len(ahead) > self.AHEAD:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+
+    def _recorded(self, rows: Iterable[Row]) -> Iterator[Row]:
+        return (row for row in rows if millis(row["recorded_at"]) <= self.recorded_until)
+
+    def _of_sweeps(self) -> list[str]:
+        return sorted(set(self._sweeps.objects))
+
+    def _of_events(self) -> Iterator[str]:
+        assert self._sweeps.read_events_from is not None
+        at, last = Hour.holding(self._sweeps.read_events_from.timestamp()), Hour.holding(self._until.timestamp())
+        # A partition's folder of hours: only days that exist are asked for.
+        root = f"{places.OBSERVATIONS}origin=events/"
+        days = {d.rstrip("/").rsplit("dt=", 1)[1] for d in self._store.folders(root)}
+        while at <= last:
+            if at.dt in days:
+                for info in self._store.list(places.observations("events", at)):
+                    yield info.key
+            at = at.plus(1)

@@ -8,8 +8,9 @@ from datetime import datetime
 from itertools import chain
 from typing import Any
 
-from flowlake.flows.book import Book, Claim, InterfaceState, build
+from flowlake.flows.book import Book, build
 from flowlake.flows.fold import OPEN
+from flowlake.flows.intervals import Claim, InterfaceState
 from flowlake.flows.observed import observations
 from flowlake.lake.hours import Hour, as_text, utc
 from flowlake.lake.store import ObjectStore
@@ -110,7 +111,7 @@ def whois(store: ObjectStore, address: str, at: datetime, now: datetime, vpc_id:
     except ValueError as error:
         raise BadAddress(f"'{address}' is no IPv4 or IPv6 address") from error
     hour = Hour.holding(at.timestamp())
-    _, rows = observations(store, hour, now)
+    rows = iter(observations(store, hour, now)[1])
     first = next(rows, None)
     if first is None:
         raise MissingInventory(f"nothing was observed around {at:%Y-%m-%d %H:%M} UTC")

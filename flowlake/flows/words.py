@@ -50,6 +50,17 @@ def equal(typing, content, place, byte):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
+def below(typing, content, place, byte):  # type: ignore[no-untyped-def]
+    """Which of sixty-four bytes are less than the byte."""
+
+    def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        block = _load(context, builder, signature, arguments, _BLOCK)
+        return builder.bitcast(builder.icmp_unsigned("<", block, _splat(builder, arguments[2])), _WORD)
+
+    return types.uint64(content, types.int64, types.uint8), build
+
+
+@intrinsic
 def no_plain(typing, content, place):  # type: ignore[no-untyped-def]
     """Which of sixty-four bytes are no plain ASCII characters: controls, the space, and all from 128 on."""
 

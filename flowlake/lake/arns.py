@@ -6,6 +6,7 @@ Entities that have an id of their own (eni-…, i-…, fs-…) go by it; all oth
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 _PARTITIONS = (
     ("cn-", "aws-cn"),
@@ -44,6 +45,7 @@ class Arn:
         return f"arn:{self.partition}:{self.service}:{self.region}:{self.account_id}:{self.resource}"
 
 
+@lru_cache(maxsize=1 << 10)
 def partition_of(region: str | None) -> str:
     """The partition that a region lies in: aws, aws-cn, aws-us-gov, …; aws where no region is given."""
     for prefix, partition in _PARTITIONS:

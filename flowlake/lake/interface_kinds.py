@@ -149,6 +149,12 @@ def _tag_keys() -> tuple[frozenset[str], tuple[str, ...]]:
     return frozenset(k for k in keys if not k.endswith("*")), tuple(k[:-1] for k in keys if k.endswith("*"))
 
 
+def tells(tag_key: str) -> bool:
+    """Whether any rule asks for a tag of this key."""
+    keys, prefixes = _tag_keys()
+    return tag_key in keys or tag_key.startswith(prefixes)
+
+
 def classify(
     description: str | None,
     interface_type: str | None = None,
@@ -217,7 +223,8 @@ def _groups(rule: Rule, texts: Mapping[str, str], tags: Mapping[str, str]) -> di
         found = pattern.search(texts[field])
         if not found:
             return None
-        groups.update(found.groupdict())
+        if pattern.groups:
+            groups.update(found.groupdict())
     for key, pattern in rule.tags:
         found = _tag(tags, key, pattern.search)
         if not found:
@@ -240,6 +247,8 @@ def _kind(
     account_id: str,
     region: str,
 ) -> InterfaceKind:
+    if not rule.arns and rule.name is None:
+        return InterfaceKind(rule.type, None, (), rule.shared, rule.rule, rule.listens_on)
     known = {
         "partition": partition_of(region),
         "region": region,
