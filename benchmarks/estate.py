@@ -278,11 +278,11 @@ def _sweep_rows(place: Estate, account: str, interfaces: list[int], number: int,
         yield observation(**said, **_instance(place, i))
     share = [vpc for vpc in VPCS if vpc.account_id == account]
     for n in range(place.book // place.book_addresses * len(share) // len(VPCS)):
-        vpc = share[n % len(share)]
+        vpc, (zone, az_id) = share[n % len(share)], ZONES[n % len(ZONES)]
         yield {
             **{name: as_text(value) if isinstance(value, datetime) else value for name, value in said.items()},
-            "kind": "interface", "entity_id": f"eni-{vpc.number:05x}{n:012x}", "vpc_id": vpc.vpc_id, "subnet_id": f"subnet-{_hex('padding', vpc.number)}",
-            "addresses": padding(n, place.book_addresses), "interface_type": "interface", "attachment_id": f"eni-attach-{n:017x}",
+            "kind": "interface", "entity_id": f"eni-{vpc.number:05x}{n:012x}", "vpc_id": vpc.vpc_id, "subnet_id": f"subnet-{_hex('padding', vpc.number * 3 + n % len(ZONES))}",
+            "availability_zone": zone, "az_id": az_id, "addresses": padding(n, place.book_addresses), "interface_type": "interface", "attachment_id": f"eni-attach-{n:017x}",
             "instance_id": f"i-{vpc.number:05x}{n:012x}", "instance_owner_id": account, "security_group_ids": [f"sg-{_hex('group', n % 50)}"],
             "tags": {"team": TEAMS[n % len(TEAMS)], "app": f"app-{n % 300}"},
         }  # fmt: skip
