@@ -185,12 +185,13 @@ def measure(folder: str, shape: str, intervals: int, seed: int) -> dict[str, Any
     """The whole way from observations to answers, in this process."""
     from datetime import UTC
 
-    from flowlake.flows.attribute import Settings, World, holders
     from flowlake.flows.book import build
-    from flowlake.flows.evidence import hints, merge
+    from flowlake.flows.hints import hints, merge
+    from flowlake.flows.holders import holders
     from flowlake.flows.lookup import compile_book
     from flowlake.flows.networks import Ranges
     from flowlake.flows.observed import observations
+    from flowlake.flows.world import Settings, World
 
     store, now = open_store(folder), datetime(2026, 1, 2, tzinfo=UTC)
     began = peak_mb()

@@ -14,12 +14,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from flowlake.flows.addresses import parse
-from flowlake.flows.attribute import Settings, World, holders
 from flowlake.flows.book import Book
-from flowlake.flows.evidence import hints, merge
 from flowlake.flows.fold import OPEN, millis
+from flowlake.flows.hints import hints, merge
+from flowlake.flows.holders import holders
 from flowlake.flows.lookup import compile_book
 from flowlake.flows.networks import Ranges
+from flowlake.flows.world import Settings, World
 from flowlake.lake.observations import Row
 
 Stretch = tuple[int, int]

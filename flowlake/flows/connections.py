@@ -15,11 +15,15 @@ import numpy.typing as npt
 
 from flowlake.flows import roles
 from flowlake.flows.addresses import is_public
-from flowlake.flows.attribute import (
+from flowlake.flows.buckets import ENDS, end_address, end_vpc, in_turn
+from flowlake.flows.handshakes import TCP, of_connections
+from flowlake.flows.hashing import distinct
+from flowlake.flows.lookup import NOBODY, each_of, ever_holds, mix
+from flowlake.flows.ports import has_ports
+from flowlake.flows.world import (
     ATTESTED,
     CONTESTED_DST,
     CONTESTED_SRC,
-    ENDS,
     INTERFACE,
     NONE,
     RECEIVER,
@@ -27,14 +31,7 @@ from flowlake.flows.attribute import (
     UNSAID_POSITION,
     UNSURE,
     World,
-    end_address,
-    end_vpc,
-    in_turn,
 )
-from flowlake.flows.handshakes import TCP, of_connections
-from flowlake.flows.hashing import distinct
-from flowlake.flows.lookup import NOBODY, each_of, ever_holds, mix
-from flowlake.flows.ports import has_ports
 
 GAP_SECONDS = 720
 """How far apart two reporters' records of one connection may lie: the longest aggregation interval, and two clocks."""

@@ -8,10 +8,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from flowlake.flows.conversations import FATES
-from flowlake.flows.evidence import NOT_LOGGED, Evidence
+from flowlake.flows.evidence import NOT_LOGGED
+from flowlake.flows.hints import Evidence
 from flowlake.flows.objects import UNKNOWN
 from flowlake.flows.observed import Sweeps
+from flowlake.flows.reporters import FATES
 from flowlake.flows.schemas import arrow_schema
 from flowlake.flows.summarise import SOURCE_COUNTS
 from flowlake.lake.contracts import contract

@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flowlake.flows.addresses import U64, is_rfc1918, to_texts
-from flowlake.flows.attribute import AWS_SERVICE, HOWS, NETWORK, PUBLIC, World
 from flowlake.flows.book import Book
 from flowlake.flows.conversations import Endpoints
+from flowlake.flows.world import AWS_SERVICE, HOWS, NETWORK, PUBLIC, World
 from flowlake.lake.contracts import contract
 
 I32 = npt.NDArray[np.int32]

@@ -2,48 +2,40 @@
 reported all.
 
 Each worker draws evidence from its own summary; the driver merges it (it grows with interfaces and listeners, not
-with records) and sends back hints: the attested holders of addresses, the chosen flow log of each interface, and
-how complete each reporter was.
+with records) and sends back hints (hints.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from flowlake.flows.addresses import U64, is_none, is_public
-from flowlake.flows.book import FlowLog
 from flowlake.flows.compiled import njit, steady
 from flowlake.flows.handshakes import untold
-from flowlake.flows.hashing import distinct, distinct_values
+from flowlake.flows.hashing import distinct_values
 from flowlake.flows.lookup import (
     FORWARDERS,
     NAT,
     NOBODY,
-    AddressIndex,
     Lookup,
-    Names,
     ever_holds,
     in_vpc,
-    scopes,
     within,
 )
-from flowlake.flows.minutes import MINUTES_BEFORE, WHOLE_HOUR, minutes_masks
+from flowlake.flows.minutes import WHOLE_HOUR, minutes_masks
 from flowlake.flows.summarise import (
-    ACCEPT,
     EGRESS,
     EXTRAS,
     FACTS,
     INGRESS,
     NULL,
-    REJECT,
     SOURCE_COUNTS,
     UNSAID,
-    Source,
     Summary,
 )
 from flowlake.flows.sums import BEFORE, KEYS, MEASURES
@@ -51,9 +43,9 @@ from flowlake.flows.sums import BEFORE, KEYS, MEASURES
 I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
-
 PUBLIC_SCOPE = -2
 """Scope of addresses that mean the same from every VPC."""
+
 
 NO_ACCEPTS, SKIPPED, REJECTED, NOT_ALL, GAPS = 16, 8, 4, 2, 1
 """What a reporter lacks for 'its flow log covered the hour'; added up, the least is the most complete. Zero is
@@ -61,8 +53,10 @@ complete.
 NO_ACCEPTS: it logs refusals only, so its silence says nothing of accepted traffic.
 """
 
+
 LOSSY = SKIPPED | REJECTED
 """What says that records are lost, and not only that some may be."""
+
 
 NOT_LOGGED = 255
 
@@ -434,442 +428,4 @@ def _listeners(worker: Worker, lookup: Lookup) -> pa.Table:
     )
 
 
-# --- what the driver makes of it -------------------------------------------------------------------------------------
-
-
-@dataclass
-class Hints:
-    """What all records of the hour together tell each worker.
-
-    Interfaces and VPCs that the book does not know follow those of the book in the code spaces. penalty: what each
-    interface's reporting lacks (NOT_LOGGED where it reported nothing). chosen: for interfaces with several flow
-    logs the one that counts, by action.
-    """
-
-    interfaces: Names
-    vpcs: Names
-    interface_vpc: I32
-    facts: list[dict[str, str]]
-    sources: dict[Source, int]
-    penalty: npt.NDArray[np.uint8]
-    previous_penalty: npt.NDArray[np.uint8] | None
-    chosen: dict[int, tuple[int, int]]
-    attested: AddressIndex
-    attested_interface: I32
-    attested_mask: U64
-    attested_sure: Bools
-    attested_begun_by: I64
-    attested_held_until: I64
-    listeners: AddressIndex
-    untold_ports: npt.NDArray[np.uint32]
-    """Keys of ports of connections whose server nothing but a SYN tells (see handshakes.py), in order."""
-    source_vpc: I32 = field(default_factory=lambda: np.zeros(0, np.int32))
-    """The VPC that each flow log covers; NOBODY where the inventory does not say, or its format has no interface-id."""
-    inside_told: Bools = field(default_factory=lambda: np.zeros(0, np.bool_))
-    """Of each interface whether it is a NAT gateway whose records tell who is behind it, by the packets' addresses,
-    and lack none.
-    """
-
-    def codes(self, lookup: Lookup, names: Sequence[str | None]) -> I32:
-        """Interfaces as codes, first those of the book, then those that only records know."""
-        known = lookup.interfaces.codes(names)
-        extra = self.interfaces.codes(names)
-        return np.where(known >= 0, known, np.where(extra >= 0, extra + len(lookup.interfaces), NOBODY)).astype(
-            np.int32
-        )
-
-    def vpc_of(self, who: npt.NDArray) -> I32:
-        """The VPC of each interface; NOBODY of nobody."""
-        known = who >= 0
-        if not bool(known.any()):
-            return np.full(len(who), NOBODY, dtype=np.int32)
-        return np.where(known, self.interface_vpc[np.where(known, who, 0)], NOBODY).astype(np.int32)
-
-    def name(self, lookup: Lookup, code: int) -> str | None:
-        if code < 0:
-            return None
-        return (
-            lookup.interfaces.text(code)
-            if code < len(lookup.interfaces)
-            else self.interfaces.text(code - len(lookup.interfaces))
-        )
-
-
-@dataclass
-class Evidence:
-    """All workers' evidence, merged; tables as in evidence_of, with source as a row of sources."""
-
-    sources: dict[Source, int]
-    source_rows: list[dict]
-    lines: pa.Table
-    attested: pa.Table
-    listeners: pa.Table
-    untold: pa.Table
-    facts: dict[str, dict[str, str]]
-
-
-def merge(parts: Iterable[Mapping[str, pa.Table]]) -> Evidence:
-    """Evidence of several workers as one; counts are added, masks or-ed.
-
-    Memory grows with what there is to tell, not with how many parts tell it: the same of several parts becomes one as
-    they come.
-    """
-    sources: dict[Source, int] = {}
-    rows: list[dict] = []
-    added = dict.fromkeys(("records", "bytes", "nodata", "skipdata"), np.add)
-    lines = _Together({**added, "mask": np.bitwise_or, "actions": np.bitwise_or})
-    attested = _Together({"mask": np.bitwise_or, "begun_by": np.minimum, "held_until": np.maximum})
-    listeners, untold_ports = _Together({}), _Together({})
-    facts: dict[str, dict[str, str]] = {}
-    for part in parts:
-        local: list[int] = []
-        for row in part["sources"].to_pylist():
-            source = Source(row["flow_log_id"], row["account_id"], row["region"])
-            if source not in sources:
-                sources[source] = len(rows)
-                rows.append(row)
-            else:
-                _add_source(rows[sources[source]], row)
-            local.append(sources[source])
-        table = part["lines"]
-        renumbered = (
-            np.array(local, dtype=np.int32)[table["source"].to_numpy()] if table.num_rows else np.zeros(0, np.int32)
-        )
-        lines.add(table.set_column(0, "source", pa.array(renumbered, pa.int32())))
-        attested.add(part["attested"])
-        listeners.add(part["listeners"])
-        untold_ports.add(part["untold"])
-        for row in part["facts"].to_pylist():
-            known = facts.setdefault(row.pop("interface"), {})
-            known.update({name: value for name, value in row.items() if value is not None})
-    _spoil_all_of_a_stream(rows)
-    return Evidence(sources, rows, lines.table(), attested.table(), listeners.table(), untold_ports.table(), facts)
-
-
-def _spoil_all_of_a_stream(rows: Sequence[dict]) -> None:
-    """Of flow logs that come through one stream of Firehose any may have lost what was lost there."""
-    lost = {stream for row in rows for stream in row["lost"]}
-    for row in rows:
-        row["spoiled"] = row["spoiled"] or not lost.isdisjoint(row["streams"])
-
-
-class _Together:
-    """Tables of one schema as one. Rows that differ only in the columns of joined (which says how) become one,
-    whenever rows have doubled.
-    """
-
-    AT_LEAST = 1 << 16
-
-    def __init__(self, joined: Mapping[str, np.ufunc]) -> None:
-        self.joined = joined
-        self.parts: list[pa.Table] = []
-        self.full = self.AT_LEAST
-
-    def add(self, part: pa.Table) -> None:
-        if self.parts and not part.num_rows:
-            return
-        self.parts.append(part)
-        if sum(table.num_rows for table in self.parts) > self.full:
-            self.parts = [self.table()]
-            self.full = max(self.AT_LEAST, 2 * self.parts[0].num_rows)
-
-    def table(self) -> pa.Table:
-        """All of it; without columns where nothing was added."""
-        if not self.parts:
-            return pa.table({})
-        whole = pa.concat_tables(self.parts).combine_chunks()
-        first, of = distinct(*(_codes(whole[name]) for name in whole.column_names if name not in self.joined))
-        result = whole.take(pa.array(first))
-        for name, join in self.joined.items():
-            values = whole[name].to_numpy()
-            joined = np.zeros(len(first), dtype=values.dtype) if join is np.add else values[first]
-            join.at(joined, of, values)
-            result = result.set_column(result.column_names.index(name), name, pa.array(joined))
-        return result
-
-
-def _codes(column: pa.ChunkedArray) -> npt.NDArray:
-    """Numbers that are equal where the values are; a text that is null is -1."""
-    if not pa.types.is_string(column.type):
-        return column.to_numpy()
-    encoded = column.combine_chunks().dictionary_encode()
-    return encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-
-
-def _add_source(row: dict, other: dict) -> None:
-    for name in SOURCE_COUNTS:
-        row[name] += other[name]
-    row["actions"] |= other["actions"]
-    row["longest"] = max(row["longest"], other["longest"])
-    row["lacks"] = sorted(set(row["lacks"]) | set(other["lacks"]))
-    row["transit"] = row["transit"] or other["transit"]
-    row["spoiled"] = row["spoiled"] or other["spoiled"]
-    for name in ("streams", "lost"):
-        row[name] = sorted(set(row[name]) | set(other[name]))
-    reasons: dict[str, int] = {}
-    for text in (*row["reasons"], *other["reasons"]):
-        reason, number = text.split("\t")
-        reasons[reason] = reasons.get(reason, 0) + int(number)
-    row["reasons"] = [f"{reason}\t{number}" for reason, number in sorted(reasons.items())]
-
-
-def hints(
-    evidence: Evidence,
-    lookup: Lookup,
-    flow_logs: Mapping[str, FlowLog],
-    lives: Mapping[str, tuple[int, int]],
-    previous: Mapping[str, int] | None,
-) -> Hints:
-    """What the evidence means for every worker.
-
-    flow_logs: what the inventory says of them. lives: first and last moment (ms) at which an interface is known to
-    have existed. previous: penalties of the hour before by interface id, for handovers; null where that hour was
-    not published.
-    """
-    ids: set[str] = set()
-    if evidence.lines.num_rows:
-        ids |= {i for i in evidence.lines["interface"].to_pylist() if i is not None}
-    if evidence.attested.num_rows:
-        # Also those that recorded something beside the hour only.
-        ids |= {i for i in evidence.attested["interface"].to_pylist() if i is not None}
-    strangers = Names.of(i for i, code in zip(ids, lookup.interfaces.codes(list(ids)), strict=True) if code < 0)
-    vpc_ids = {facts["vpc_id"] for facts in evidence.facts.values() if "vpc_id" in facts}
-    new_vpcs = Names.of(v for v, code in zip(vpc_ids, lookup.vpcs.codes(list(vpc_ids)), strict=True) if code < 0)
-    facts = [evidence.facts.get(t.decode(), {}) for t in strangers.texts]
-    found = Hints(
-        strangers,
-        new_vpcs,
-        np.concatenate([lookup.interface_vpc, _vpc_codes(lookup, new_vpcs, [f.get("vpc_id") for f in facts])]),
-        facts,
-        evidence.sources,
-        np.zeros(0, dtype=np.uint8),
-        None,
-        {},
-        *_no_attestation(),
-        AddressIndex.build(np.zeros(0, np.int64), np.zeros(0, np.uint64), np.zeros(0, np.uint64))[0],
-        np.sort(evidence.untold["ports"].to_numpy()) if evidence.untold.num_rows else np.zeros(0, np.uint32),
-    )
-    _fill_vpcs_from_facts(found, lookup, evidence)
-    _fill_vpcs_from_flow_logs(found, lookup, evidence, flow_logs)
-    _choose_flow_logs(found, lookup, evidence, flow_logs, lives)
-    if previous is not None:
-        found.previous_penalty = np.full(len(found.penalty), NOT_LOGGED, dtype=np.uint8)
-        codes = found.codes(lookup, list(previous))
-        for code, penalty in zip(codes.tolist(), previous.values(), strict=True):
-            if code >= 0:
-                found.previous_penalty[code] = penalty
-    _attest(found, lookup, evidence)
-    _learn_listeners(found, lookup, evidence)
-    return found
-
-
-def _no_attestation() -> tuple[AddressIndex, I32, U64, Bools, I64, I64]:
-    nothing, no_times = np.zeros(0, np.uint64), np.zeros(0, np.int64)
-    none = AddressIndex.build(np.zeros(0, np.int64), nothing, nothing)[0]
-    return none, np.zeros(0, np.int32), nothing, np.zeros(0, np.bool_), no_times, no_times
-
-
-def _vpc_codes(lookup: Lookup, new: Names, vpc_ids: Sequence[str | None]) -> I32:
-    known, extra = lookup.vpcs.codes(vpc_ids), new.codes(vpc_ids)
-    return np.where(known >= 0, known, np.where(extra >= 0, extra + len(lookup.vpcs), NOBODY)).astype(np.int32)
-
-
-def _fill_vpcs_from_facts(found: Hints, lookup: Lookup, evidence: Evidence) -> None:
-    """An interface whose VPC the book does not know has the one its records name: it never changes."""
-    lacking = [i for i in evidence.facts if "vpc_id" in evidence.facts[i]]
-    codes = found.codes(lookup, lacking)
-    vpcs = _vpc_codes(lookup, found.vpcs, [evidence.facts[i]["vpc_id"] for i in lacking])
-    for code, vpc in zip(codes.tolist(), vpcs.tolist(), strict=True):
-        if code >= 0 and found.interface_vpc[code] == NOBODY:
-            found.interface_vpc[code] = vpc
-
-
-def _fill_vpcs_from_flow_logs(
-    found: Hints, lookup: Lookup, evidence: Evidence, flow_logs: Mapping[str, FlowLog]
-) -> None:
-    """An interface whose VPC neither the book nor its records tell lies in that of the flow log that covers it."""
-    table = evidence.lines
-    vpc_of = {text.decode(): code for code, text in enumerate(lookup.vpcs.texts)}
-    with_subnet = np.flatnonzero((lookup.subnet >= 0) & (lookup.interface_vpc >= 0))
-    subnets = lookup.subnets.texts[lookup.subnet[with_subnet]].tolist()
-    vpc_of |= {s.decode(): v for s, v in zip(subnets, lookup.interface_vpc[with_subnet].tolist(), strict=True)}
-    covered = [
-        vpc_of.get((log.resource_id or "") if (log := flow_logs.get(s.flow_log_id or "")) else "")
-        for s in evidence.sources
-    ]
-    nameless = ["interface_id" in row["lacks"] for row in evidence.source_rows]
-    found.source_vpc = np.array(
-        [NOBODY if vpc is None or lacks else vpc for vpc, lacks in zip(covered, nameless, strict=True)], dtype=np.int32
-    )
-    if not table.num_rows or not len(found.interface_vpc):
-        return
-    codes = found.codes(lookup, table["interface"].to_pylist())
-    lacking = np.flatnonzero((codes >= 0) & (found.vpc_of(codes) == NOBODY))
-    if not len(lacking):
-        return
-    sources = table["source"].to_numpy()
-    for row in lacking.tolist():
-        vpc = covered[sources[row]]
-        if vpc is not None:
-            code = int(codes[row])
-            found.interface_vpc[code] = vpc
-            if code >= len(lookup.interfaces):
-                stranger = code - len(lookup.interfaces)
-                found.facts[stranger] = {**found.facts[stranger], "vpc_id": str(lookup.vpcs.text(vpc))}
-
-
-def _traffic_type(source: Source, row: dict, flow_logs: Mapping[str, FlowLog]) -> str | None:
-    """ALL, ACCEPT or REJECT: as the inventory says; ALL where both were seen; else not known."""
-    said = flow_logs.get(source.flow_log_id or "")
-    if said and said.traffic_type:
-        return said.traffic_type.upper()
-    both = 1 << ACCEPT | 1 << REJECT
-    return "ALL" if row["actions"] & both == both else None
-
-
-def _choose_flow_logs(
-    found: Hints,
-    lookup: Lookup,
-    evidence: Evidence,
-    flow_logs: Mapping[str, FlowLog],
-    lives: Mapping[str, tuple[int, int]],
-) -> None:
-    """For each interface the flow log that counts, by action, and what its reporting lacks."""
-    count = len(lookup.interfaces) + len(found.interfaces)
-    found.penalty = np.full(count, NOT_LOGGED, dtype=np.uint8)
-    found.inside_told = np.zeros(count, dtype=np.bool_)
-    listed = list(evidence.sources)
-    kinds = [_traffic_type(s, r, flow_logs) for s, r in zip(listed, evidence.source_rows, strict=True)]
-    spoiled = [r["spoiled"] for r in evidence.source_rows]
-    tells_packets = [not {"pkt_srcaddr", "pkt_dstaddr"} & set(r["lacks"]) for r in evidence.source_rows]
-    tells_silence = [r["nodata"] > 0 for r in evidence.source_rows]
-    interval = [_interval_minutes(s, r, flow_logs) for s, r in zip(listed, evidence.source_rows, strict=True)]
-    merged: dict[tuple[int, int], list[int]] = {}
-    table = evidence.lines
-    if not table.num_rows:
-        return
-    names = table["interface"].to_pylist()
-    codes = found.codes(lookup, names)
-    columns = [table[n].to_pylist() for n in ("source", "records", "nodata", "skipdata", "bytes", "mask", "actions")]
-    for code, source, records, nodata, skipdata, held, mask, actions in zip(codes.tolist(), *columns, strict=True):
-        if code < 0:
-            continue
-        entry = merged.setdefault((code, source), [0, 0, 0, 0, 0, 0])
-        for at, value in enumerate((records, nodata, skipdata, held)):
-            entry[at] += value
-        entry[4] |= mask
-        entry[5] |= actions
-    by_interface: dict[int, list[int]] = {}
-    for code, source in merged:
-        if not evidence.source_rows[source]["transit"]:
-            by_interface.setdefault(code, []).append(source)
-    hour_starts = lookup.starts
-    for code, candidates in by_interface.items():
-        life = lives.get(found.name(lookup, code) or "", (0, 1 << 62))
-        lacks = {
-            s: (SKIPPED if merged[code, s][2] else 0)
-            | (REJECTED if spoiled[s] else 0)
-            | (GAPS if tells_silence[s] and _has_gap(merged[code, s][4], interval[s], life, hour_starts) else 0)
-            for s in candidates
-        }
-
-        covered = {s: (merged[code, s][4] & WHOLE_HOUR).bit_count() for s in candidates}
-        whole = {s: covered[s] + interval[s] >= max(covered.values()) for s in candidates}
-        # Where NODATA tells of silence, minutes tell which of them is whole; else what they hold.
-        told = all(tells_silence[s] for s in candidates)
-        held = {s: 0 if told and not lacks[s] & LOSSY else merged[code, s][3] for s in candidates}
-
-        def rank(
-            s: int, lacks: dict[int, int] = lacks, whole: dict[int, bool] = whole, held: dict[int, int] = held
-        ) -> tuple:
-            # Of whole ones the same in every hour: their intervals begin at different minutes, so that by what lies at
-            # the hour's edges each would have its turn, and what lies there counted twice or not at all.
-            most_first = -held[s] if lacks[s] & LOSSY else 0
-            return lacks[s], kinds[s] != "ALL", most_first, not whole[s], -held[s], listed[s].flow_log_id or "", s
-
-        accepts = [
-            s
-            for s in candidates
-            if kinds[s] in ("ALL", "ACCEPT") or (kinds[s] is None and merged[code, s][5] != 1 << REJECT)
-        ]
-        rejects = [s for s in candidates if kinds[s] in ("ALL", "REJECT") or kinds[s] is None]
-        accept, reject = (min(some, key=rank) if some else NOBODY for some in (accepts, rejects))
-        penalty = lacks.get(accept, NO_ACCEPTS) | (lacks.get(reject, 0) if reject != accept else 0)
-        proved = (
-            kinds[accept] in ("ALL", "ACCEPT") and kinds[reject] in ("ALL", "REJECT")
-            if NOBODY not in (accept, reject)
-            else False
-        )
-        found.penalty[code] = penalty | (0 if proved else NOT_ALL)
-        is_gateway = code < len(lookup.forwards) and lookup.forwards[code] == NAT
-        found.inside_told[code] = is_gateway and accept != NOBODY and tells_packets[accept] and not penalty & LOSSY
-        if len(candidates) > 1:
-            found.chosen[code] = accept, reject
-
-
-def _interval_minutes(source: Source, row: dict, flow_logs: Mapping[str, FlowLog]) -> int:
-    said = flow_logs.get(source.flow_log_id or "")
-    seconds = (said.max_aggregation_seconds if said else None) or 600
-    return max(1, max(seconds, min(row["longest"], 900)) // 60)
-
-
-def _has_gap(mask: int, interval: int, life: tuple[int, int], hour_starts: int) -> bool:
-    """Whether the interface said nothing, not even NODATA, for over two intervals of the hour it lived through."""
-    born = max(0, (life[0] // 1000 - hour_starts) // 60 + 1)
-    gone = min(60, (life[1] // 1000 - hour_starts) // 60)
-    run = 0
-    for minute in range(born, gone):
-        run = 0 if mask >> (minute + MINUTES_BEFORE) & 1 else run + 1
-        if run > 2 * interval:
-            return True
-    return False
-
-
-def _attest(found: Hints, lookup: Lookup, evidence: Evidence) -> None:
-    """The index of (VPC, address) -> interfaces whose own records show them using it, with the minutes."""
-    table = evidence.attested
-    if not table.num_rows:
-        return
-    interface = found.codes(lookup, table["interface"].to_pylist())
-    high, low = table["high"].to_numpy(), table["low"].to_numpy()
-    vpc = found.vpc_of(interface)
-    usable = (vpc >= 0) & ~is_none(high)
-    interface, high, low, vpc = interface[usable], high[usable], low[usable], vpc[usable]
-    mask, sure = table["mask"].to_numpy()[usable], table["sure"].to_numpy()[usable]
-    begun_by, held_until = (table[name].to_numpy()[usable] for name in ("begun_by", "held_until"))
-    # One row for each (VPC, address, interface, sureness), however many workers saw it.
-    first, of = distinct(vpc, high, low, interface, sure)
-    if not len(first):
-        return
-    minutes, earliest, latest = np.zeros(len(first), np.uint64), begun_by[first], held_until[first]
-    np.bitwise_or.at(minutes, of, mask)
-    np.minimum.at(earliest, of, begun_by)
-    np.maximum.at(latest, of, held_until)
-    index, order = AddressIndex.build(vpc[first].astype(np.int64), high[first], low[first])
-    found.attested = index
-    found.attested_interface = interface[first][order]
-    found.attested_mask = minutes[order]
-    found.attested_sure = sure[first][order]
-    found.attested_begun_by, found.attested_held_until = earliest[order], latest[order]
-
-
-def listener_scope(vpc: npt.NDArray, public: Bools, port: npt.NDArray) -> I64:
-    """The scope under which a listener is kept: the VPC its address lies in (or all, for public addresses) with the
-    port.
-    """
-    return np.where(public, PUBLIC_SCOPE, vpc).astype(np.int64) * 65536 + port.astype(np.int64)
-
-
-def _learn_listeners(found: Hints, lookup: Lookup, evidence: Evidence) -> None:
-    table = evidence.listeners
-    if not table.num_rows:
-        return
-    interface = found.codes(lookup, table["interface"].to_pylist())
-    vpc = found.vpc_of(interface)
-    high, low = table["high"].to_numpy(), table["low"].to_numpy()
-    vpc = scopes(lookup, vpc, high, low)
-    scope = listener_scope(vpc, is_public(high, low), table["port"].to_numpy())
-    found.listeners, _ = AddressIndex.build(scope, high, low)
-
-
-__all__ = ["WHOLE_HOUR", "Evidence", "Hints", "Worker", "evidence_of", "examine", "hints", "listener_scope", "merge"]
+__all__ = ["WHOLE_HOUR", "Worker", "evidence_of", "examine"]

@@ -17,10 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from flowlake.flows import coverage, steps
-from flowlake.flows.attribute import Settings, World
 from flowlake.flows.book import Book, build
 from flowlake.flows.endpoints import TagSettings, states_table
-from flowlake.flows.evidence import NOT_LOGGED, hints, merge
+from flowlake.flows.evidence import NOT_LOGGED
+from flowlake.flows.hints import hints, merge
 from flowlake.flows.job import Options, _lives, aws_ranges_at, hour_state, raw_place
 from flowlake.flows.lookup import compile_book
 from flowlake.flows.networks import known_networks
@@ -30,6 +30,7 @@ from flowlake.flows.parcels import unpack
 from flowlake.flows.publish import PROVISIONAL
 from flowlake.flows.repeats import repeated_events
 from flowlake.flows.schemas import arrow_schema
+from flowlake.flows.world import Settings, World
 from flowlake.lake.contracts import contract
 from flowlake.lake.hours import Hour
 from flowlake.lake.store import ObjectStore

@@ -22,13 +22,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from flowlake.flows import coverage, steps
-from flowlake.flows.attribute import Settings, World
 from flowlake.flows.audit import audit_run, import_spark, prepare
 from flowlake.flows.book import Book, build
 from flowlake.flows.collector import paused
 from flowlake.flows.endpoints import TagSettings, states_table
-from flowlake.flows.evidence import Evidence, Hints, hints, merge
 from flowlake.flows.fold import OPEN
+from flowlake.flows.hints import Evidence, Hints, hints, merge
 from flowlake.flows.lookup import Lookup, compile_book
 from flowlake.flows.networks import Ranges, aws_ranges, known_networks
 from flowlake.flows.objects import RawObject, raw_objects, tasks
@@ -53,6 +52,7 @@ from flowlake.flows.publish import (
 from flowlake.flows.repeats import buckets_for, by_key, events, may_share_events, repeats
 from flowlake.flows.schemas import arrow_schema
 from flowlake.flows.seats import seats
+from flowlake.flows.world import Settings, World
 from flowlake.lake import places
 from flowlake.lake.catalog import Catalog
 from flowlake.lake.contracts import contract

@@ -11,13 +11,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from flowlake.flows.addresses import U64
-from flowlake.flows.attribute import LEGS, World
 from flowlake.flows.conversations import Grouped, as_hexadecimal, conversation_digests
 from flowlake.flows.endpoints import Shown, TagSettings, Texts, interface_names, show
 from flowlake.flows.evidence import GAPS, LOSSY, NOT_LOGGED
 from flowlake.flows.roles import ROLES_BY, UNKNOWN
 from flowlake.flows.routes import Router
 from flowlake.flows.ways import ways
+from flowlake.flows.world import LEGS, World
 from flowlake.lake.contracts import contract
 
 ACTIONS = ("ACCEPT", "REJECT", "UNKNOWN")

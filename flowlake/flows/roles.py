@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from flowlake.flows.addresses import is_public
-from flowlake.flows.evidence import Hints, listener_scope
 from flowlake.flows.handshakes import DST_SERVES, SRC_SERVES, TCP, port_keys
+from flowlake.flows.hints import Hints, listener_scope
 from flowlake.flows.lookup import Lookup
 from flowlake.flows.ports import has_ports, well_known
 

@@ -23,22 +23,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from flowlake.flows import attribute as attribution
 from flowlake.flows import summarise
-from flowlake.flows.attribute import LEGS, World
+from flowlake.flows.attribute import attribute as attribute_sums
+from flowlake.flows.buckets import bucket_of, fold_client_ports
 from flowlake.flows.connections import decide_again, tell_by_connections
-from flowlake.flows.conversations import (
-    COUNTED,
-    DUPLICATE,
-    FATES,
-    ON_HOP,
-    OUTSIDE,
-    Chosen,
-    Grouped,
-    choose,
-    group,
-    together,
-)
+from flowlake.flows.conversations import Grouped, group, together
 from flowlake.flows.endpoints import TagSettings
 from flowlake.flows.evidence import Worker, evidence_of, examine
 from flowlake.flows.hashing import distinct
@@ -49,9 +38,11 @@ from flowlake.flows.parcels import Parcel, narrowed, pack, unpack
 from flowlake.flows.present import present
 from flowlake.flows.read import Block, NotAFlowLog, read_blocks
 from flowlake.flows.repeats import Places
+from flowlake.flows.reporters import COUNTED, DUPLICATE, FATES, ON_HOP, OUTSIDE, Chosen, choose
 from flowlake.flows.routes import Router
 from flowlake.flows.summarise import COLUMNS, EXTRAS, FACTS, Source, Summary
 from flowlake.flows.sums import BEFORE
+from flowlake.flows.world import CONTESTED_DST, CONTESTED_SRC, HOWS, LEGS, RECEIVER, SENDER, UNSURE, World
 from flowlake.lake.hours import Hour
 from flowlake.lake.store import ObjectStore
 
@@ -301,9 +292,9 @@ def attribute(payloads: Iterable[bytes], world: World, buckets: int) -> Iterator
     """Attributes each parcel of sums, forgets client ports that nothing needs, and cuts the rows into buckets."""
     for payload in payloads:
         parts = []
-        for sums in attribution.attribute(unpack_sums(payload), world):
-            rows = without_idle_evidence(attribution.fold_client_ports(world, sums))
-            rows = rows.append_column("bucket", pa.array(attribution.bucket_of(world, rows, buckets)))
+        for sums in attribute_sums(unpack_sums(payload), world):
+            rows = without_idle_evidence(fold_client_ports(world, sums))
+            rows = rows.append_column("bucket", pa.array(bucket_of(world, rows, buckets)))
             parts.append(add_up(rows, sorted_by="bucket"))
         cuts = [np.searchsorted(part["bucket"].to_numpy(), np.arange(buckets + 1)).tolist() for part in parts]
         for bucket in range(buckets):
@@ -317,7 +308,7 @@ def attribute(payloads: Iterable[bytes], world: World, buckets: int) -> Iterator
 def without_idle_evidence(rows: pa.Table) -> pa.Table:
     """Of rows beside the hour only those that can tell an end: an interface's own, whose ports are still there."""
     col = {n: rows[n].to_numpy() for n in ("slot", "srcport", "dstport", "position", "duplicate")}
-    own = (col["position"] == attribution.SENDER) | (col["position"] == attribution.RECEIVER)
+    own = (col["position"] == SENDER) | (col["position"] == RECEIVER)
     telling = own & (col["srcport"] > 0) & (col["dstport"] > 0) & ~col["duplicate"]
     kept = (col["slot"] < BEFORE) | telling
     return rows if bool(kept.all()) else rows.filter(pa.array(kept))
@@ -484,11 +475,11 @@ def counts(chosen: Chosen, world: World) -> dict[str, dict[str, int]]:
     """Bytes and records by source and fate, with doubts: what coverage and the reconciliation are made of."""
     rows, fate = chosen.rows, chosen.fate
     result: dict[str, dict[str, int]] = {}
-    none = attribution.HOWS.index("none")
+    none = HOWS.index("none")
     published = (fate == COUNTED) | (fate == ON_HOP) | (fate == OUTSIDE)
     timeless = published & ((rows["src_how"] == none) | (rows["dst_how"] == none))
-    contested = published & ((chosen.doubts & (attribution.CONTESTED_SRC | attribution.CONTESTED_DST)) > 0)
-    doubled = (fate == COUNTED) & ((chosen.doubts & attribution.UNSURE) > 0)
+    contested = published & ((chosen.doubts & (CONTESTED_SRC | CONTESTED_DST)) > 0)
+    doubled = (fate == COUNTED) & ((chosen.doubts & UNSURE) > 0)
     unknown = rows["reporter"] >= len(world.lookup.interfaces)
     for source in np.unique(rows["source"]).tolist():
         mine = rows["source"] == source

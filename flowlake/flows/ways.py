@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from flowlake.flows.attribute import World
 from flowlake.flows.conversations import Grouped
 from flowlake.flows.endpoints import Shown, Texts, interface_names
 from flowlake.flows.lookup import NOBODY, TRANSIT
 from flowlake.flows.routes import Router, path_rules
+from flowlake.flows.world import World
 
 I64 = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from flowlake.flows.book import Book, _Epochs, build, tag_key
+from flowlake.flows.book import Book, build
+from flowlake.flows.fold import tag_key
+from flowlake.flows.states import _Epochs
 from flowlake.inventory.rows import Seen, rows_of
 from flowlake.lake.observations import Row
 from tests.flows.test_fold import _clock

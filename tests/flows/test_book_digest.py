@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowlake.flows import book_digest
-from flowlake.flows.book import HOUR_MS, MARGIN_MS, Book, FlowLog, Topology
+from flowlake.flows.book import HOUR_MS, MARGIN_MS, Book
 from flowlake.flows.fold import OPEN
 from flowlake.flows.intervals import Claim, InterfaceState
+from flowlake.flows.topology import FlowLog, Topology
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=6) | st.sampled_from(
     ["eni-1", "it's", 'a "b"', "\\n", "é\u200b", ""]

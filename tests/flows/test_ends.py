@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from flowlake.flows.book import Claim, build
+from flowlake.flows.book import build
+from flowlake.flows.intervals import Claim
 from flowlake.lake.observations import Row
 from tests.flows.worked import HOUR, eni, event, gone, ms, seen, sweep, vpc
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from flowlake.flows import evidence
+from flowlake.flows import evidence, hints
 from flowlake.flows.evidence import GAPS, NO_ACCEPTS, NOT_ALL, REJECTED, SKIPPED
 from tests.flows.worked import FLAGS, PLAIN, eni, event, flow_log, gone, lines, run, steady, sweep, vpc
 
@@ -125,16 +125,16 @@ def attested(columns: dict, begun_by: int, held_until: int) -> pa.Table:
 
 def test_what_many_workers_tell_alike_is_kept_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A thousand parts of two interfaces each: what the driver holds does not grow with them."""
-    held: list[evidence._Together] = []
+    held: list[hints._Together] = []
 
-    class Watched(evidence._Together):
+    class Watched(hints._Together):
         AT_LEAST = 10
 
         def __init__(self, joined: Mapping[str, np.ufunc]) -> None:
             super().__init__(joined)
             held.append(self)
 
-    monkeypatch.setattr(evidence, "_Together", Watched)
+    monkeypatch.setattr(hints, "_Together", Watched)
     counted = ("source", "records", "bytes", "nodata", "skipdata", "mask", "actions")
     part = {
         "sources": pa.table({name: [] for name in evidence.SOURCES.names}, schema=evidence.SOURCES),
@@ -154,7 +154,7 @@ def test_what_many_workers_tell_alike_is_kept_once(monkeypatch: pytest.MonkeyPat
             most = max(most, sum(len(t.parts) for t in held))
         yield other
 
-    found = evidence.merge(parts())
+    found = hints.merge(parts())
     assert sorted(found.attested.to_pylist(), key=str) == [
         {"interface": "eni-a", "low": 1, "mask": 1 | 4, "begun_by": 30, "held_until": 120},
         {"interface": None, "low": 2, "mask": 2, "begun_by": 60, "held_until": 120},

@@ -14,12 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowlake.flows.addresses import parse
-from flowlake.flows.attribute import Settings, World, holders
 from flowlake.flows.book import build
-from flowlake.flows.evidence import hints, merge
 from flowlake.flows.fold import OPEN, Timeline, fold
+from flowlake.flows.hints import hints, merge
+from flowlake.flows.holders import holders
 from flowlake.flows.lookup import compile_book
 from flowlake.flows.networks import Ranges
+from flowlake.flows.world import Settings, World
 from flowlake.lake.observations import Row
 from tests.flows.worked import HOUR, MIDNIGHT, eni, event, gone, ms, stamp, sweep, vpc
 

@@ -7,8 +7,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowlake.flows.book import Claim, build
+from flowlake.flows.book import build
 from flowlake.flows.book_table import book_table
+from flowlake.flows.intervals import Claim
 from flowlake.lake.observations import Row
 from tests.flows.test_fold import _clock
 from tests.flows.worked import HOUR, eni, event, gone, sweep, vpc

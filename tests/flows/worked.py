@@ -23,10 +23,9 @@ from typing import Any, BinaryIO
 import pyarrow.parquet as pq
 
 from flowlake.flows import coverage, steps
-from flowlake.flows.attribute import Settings, World
 from flowlake.flows.book import Book, build
 from flowlake.flows.endpoints import TagSettings, states_table
-from flowlake.flows.evidence import Evidence, Hints, hints, merge
+from flowlake.flows.hints import Evidence, Hints, hints, merge
 from flowlake.flows.job import _lives
 from flowlake.flows.lookup import compile_book
 from flowlake.flows.networks import Ranges, aws_ranges, known_networks
@@ -34,6 +33,7 @@ from flowlake.flows.objects import RawObject, source_of
 from flowlake.flows.observed import Sweeps
 from flowlake.flows.parcels import unpack
 from flowlake.flows.repeats import repeated_events
+from flowlake.flows.world import Settings, World
 from flowlake.lake.contracts import contract
 from flowlake.lake.hours import Hour
 from flowlake.lake.observations import Row, observation
