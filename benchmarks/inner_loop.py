@@ -1,9 +1,10 @@
 """The inner loop alone: raw objects to pre-aggregated sums on one core, in this process, without Spark; and what it is compared with.
 
-    python -m benchmarks.inner_loop {flowlake|read|split|inflate|duckdb|gzip} LAKE
+    python -m benchmarks.inner_loop {flowlake|read|split|python|inflate|duckdb|gzip} LAKE
 
     inflate   inflating only (ISA-L where it is installed, else zlib)
     split     the floor: inflating, and Arrow's CSV reader splitting lines into values
+    python    the same as the standard library does it: gzip and bytes.split
     read      flowlake's reader: typed records, every rule checked
     flowlake  the inner loop: reading, summing up by connection, window and reporter, packing for the shuffle
     duckdb    the same in DuckDB on one thread: read_csv, group by the same keys
@@ -28,6 +29,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
+from benchmarks import floor
 from benchmarks.estate import HOUR
 
 Told = dict[str, int]
@@ -72,31 +74,11 @@ def inflate(paths: list[str]) -> Told:
 
 
 def split(paths: list[str]) -> Told:
-    """Values as Arrow splits them: every column is looked for, none is converted but the first."""
-    import pyarrow as pa
-    import pyarrow.csv as pacsv
+    return {"records": sum(floor.fastest(path) for path in paths)}
 
-    from flowlake.flows.read.inflate import Inflated
-    from flowlake.flows.read.objects import whole_lines
 
-    records = 0
-    for path in paths:
-        with open(path, "rb") as stream:
-            names: list[str] | None = None
-            for data in whole_lines(Inflated(stream), 16 << 20):
-                if names is None:
-                    header, _, data = data.partition(b"\n")
-                    names = header.decode().split(" ")
-                table = pacsv.read_csv(
-                    pa.BufferReader(data),
-                    read_options=pacsv.ReadOptions(use_threads=False, block_size=len(data) + 1, column_names=names),
-                    parse_options=pacsv.ParseOptions(
-                        delimiter=" ", quote_char=False, double_quote=False, newlines_in_values=False
-                    ),
-                    convert_options=pacsv.ConvertOptions(include_columns=names[:1]),
-                )
-                records += table.num_rows
-    return {"records": records}
+def split_python(paths: list[str]) -> Told:
+    return {"records": sum(floor.python(path) for path in paths)}
 
 
 def read(paths: list[str]) -> Told:
@@ -183,6 +165,7 @@ def over(step: Callable[[list[str]], Told]) -> Callable[[str], Callable[[int | N
 CONTESTANTS: dict[str, Callable[[str], Callable[[int | None, Clock], Told]]] = {
     "inflate": over(inflate),
     "split": over(split),
+    "python": over(split_python),
     "read": over(read),
     "flowlake": flowlake,
     "duckdb": over(duckdb),

@@ -32,6 +32,11 @@ from benchmarks.measure import Measured, machine, measure
 
 REPORT = Path(__file__).parent.parent / "docs" / "performance.md"
 PEERS = {"duckdb": "DuckDB SQL", "spark": "Spark SQL", "records": "record by record"}
+FLOORS = {
+    "fastest": "the floor, as fast as packages do it (ISA-L, Arrow)",
+    "python": "the floor, as Python does it (gzip, bytes.split)",
+}
+LABELS = PEERS | FLOORS
 RECORDS_LIMIT = 1_000_000
 """The record by record peer is measured on no more than this, and scaled."""
 
@@ -109,6 +114,11 @@ def _peer(name: str, hour: Generated, work: Path) -> Callable[[], Measured]:
     return lambda: measure(PEERS[name], command)
 
 
+def _floor(name: str, hour: Generated) -> Callable[[], Measured]:
+    """Inflating and splitting all of the hour, and nothing else."""
+    return lambda: measure(FLOORS[name], [PYTHON, "-m", "benchmarks.floor", name, str(hour.folder)])
+
+
 def take_turns(contestants: dict[str, Callable[[], Measured]], runs: int) -> dict[str, Runs]:
     """Every contestant once, then every contestant again: what the machine does meanwhile troubles all alike."""
     found = {name: Runs(name) for name in contestants}
@@ -182,6 +192,7 @@ def whole_job(
             f"{hour.records:,} {formats[id(hour)]} records, {hour.objects} objects, {_mega(hour.gzip_bytes)} MB gz, {_mega(hour.raw_bytes)} MB raw"
         )
         contestants = {"flowlake": _job(hour, work), **{peer: _peer(peer, hour, work) for peer in peers}}
+        contestants |= {floor: _floor(floor, hour) for floor in FLOORS}
         found = take_turns(contestants, max(1, runs if hour.records < 20_000_000 else min(runs, 2)))
         if "records" in found:
             found["records"].scale = hour.records / int(found["records"].told()["records"])
@@ -191,11 +202,13 @@ def whole_job(
             ratio = found["flowlake"].wall / result.wall
             rows.append(
                 [
-                    f"{hour.records:,} {formats[id(hour)]}" if contestant == "flowlake" else "", PEERS.get(contestant, contestant), f"{result.wall:.1f}",
+                    f"{hour.records:,} {formats[id(hour)]}" if contestant == "flowlake" else "", LABELS.get(contestant, contestant), f"{result.wall:.1f}",
                     f"{result.cpu:.1f}", f"{hour.records / result.wall:,.0f}", "1" if contestant == "flowlake" else f"{ratio:.2f}",
                     f"{_mega(hour.raw_bytes)} / {_mega(hour.gzip_bytes)} / {_mega(out)}" if contestant == "flowlake" else "",
                 ]
             )  # fmt: skip
+            if contestant in FLOORS:
+                continue
             peaks = result.peaks()
             memory.append(
                 [
@@ -238,6 +251,7 @@ def slopes(measured: dict[int, dict[str, Runs]], raw_bytes: dict[int, int], repo
         return
     small, large = sizes[0], sizes[-1]
     millions = (large - small) / 1e6
+    own = (measured[large]["flowlake"].cpu - measured[small]["flowlake"].cpu) / millions
     rows = []
     for name in measured[large]:
         if name not in measured[small] or name == "records":
@@ -248,12 +262,13 @@ def slopes(measured: dict[int, dict[str, Runs]], raw_bytes: dict[int, int], repo
         usd = a_tb / VCPUS_A_DPU * DPU_HOUR_USD
         rows.append(
             [
-                PEERS.get(name, name),
+                LABELS.get(name, name),
                 f"{slope:.2f}",
                 f"{cpu:.2f}",
+                f"{own / cpu:.2f}",
                 f"{few.wall - slope * small / 1e6:.1f}",
                 f"{a_tb:.2f}",
-                f"{usd:.2f}" if name != "duckdb" else "",
+                f"{usd:.2f}" if name in ("flowlake", "spark") else "",
             ]
         )
     text = table(
@@ -261,6 +276,7 @@ def slopes(measured: dict[int, dict[str, Runs]], raw_bytes: dict[int, int], repo
             "contestant",
             "wall s a million",
             "processor s a million",
+            "flowlake's / its",
             "fixed s",
             "core hours a raw TB",
             "USD a raw TB on Glue",
@@ -277,7 +293,7 @@ def slopes(measured: dict[int, dict[str, Runs]], raw_bytes: dict[int, int], repo
 
 def inner_loop(hour: Generated, runs: int, report: Report) -> None:
     """On one core, in process: inflating, splitting, reading, summing up, and DuckDB doing the same."""
-    names = ("gzip", "inflate", "split", "read", "flowlake", "duckdb")
+    names = ("gzip", "inflate", "python", "split", "read", "flowlake", "duckdb")
     say(f"inner loop on one core, {hour.records:,} records")
     contestants = {
         name: (lambda name=name: measure(name, [PYTHON, "-m", "benchmarks.inner_loop", name, str(hour.lake)]))  # type: ignore[misc]
@@ -289,6 +305,7 @@ def inner_loop(hour: Generated, runs: int, report: Report) -> None:
     does = {
         "gzip": "gzip -dc, wc -l",
         "inflate": "inflating (ISA-L)",
+        "python": "inflating and splitting as Python does it: gzip, bytes.split",
         "split": "the floor: inflating and splitting, nothing else",
         "read": "flowlake's reader: typed, every rule checked",
         "flowlake": "flowlake's inner loop: read, summed up, packed",
