@@ -449,7 +449,7 @@ def _write(store: ObjectStore, key: str, row_groups: Iterator[pa.Table]) -> int:
         sink,
         first.schema,
         compression="zstd",
-        compression_level=3,
+        compression_level=1,
         version="2.6",
         coerce_timestamps="us",
         use_dictionary=[leaf for field in first.schema if field.name != _UNIQUE for leaf in _leaves(field)],
