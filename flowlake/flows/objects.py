@@ -29,6 +29,17 @@ _NAME = re.compile(
 )
 _STREAMED_TIME = re.compile(r"(?P<y>\d{4})/(?P<m>\d{2})/(?P<d>\d{2})/(?P<h>\d{2})/[^/]+$")
 _DAY_FOLDERS = ("%Y/%m/%d/", "year=%Y/month=%m/day=%d/")
+_DATED = re.compile(
+    r"(?:^|/)(?:(?:year=)?\d{4}/(?:month=)?\d\d?/(?:day=)?\d\d?|\d{4}-\d\d-\d\d|(?:dt|date|day)=[^/]+)"
+    r"(?:/(?:hour=)?\d\d?(?:/(?:minute=)?\d\d?)?)?$"
+)
+"""Folders that say a time, at the end of a path."""
+_PLACED = re.compile(
+    r"(?:^|/)(?:aws-account-id=)?(?P<account_id>\d{12})/(?:aws-service=)?vpcflowlogs/(?:aws-region=)?(?P<region>[a-z0-9-]+)$"
+)
+_DATE = re.compile(r"\d{4}|\d{4}-\d\d-\d\d|[a-z_]+=.*")
+_DEEPEST, _MOST_FOLDERS = 6, 1000
+"""How far below the place given AWSLogs is looked for: a flow log may have been given a folder of the bucket."""
 
 UNKNOWN = "unknown"
 
@@ -45,12 +56,16 @@ class RawObject:
 
 
 def source_of(key: str) -> Source:
-    """The flow log, account and region by the object's name; what a key does not say is null or 'unknown'."""
+    """The flow log, account and region by the object's name; what a key does not say is null or 'unknown'.
+
+    Objects of other names are told apart by their folder, the same at all times: what it says of a time is left out.
+    """
     found = _NAME.search(key)
     if found:
         return Source(found["flow_log_id"], found["account_id"], found["region"])
-    folder = key.rsplit("/", 5)[0] if _STREAMED_TIME.search(key) else key.rsplit("/", 1)[0]
-    return Source(folder or None, UNKNOWN, UNKNOWN)
+    folder = _DATED.sub("", key.rpartition("/")[0])
+    placed = _PLACED.search(folder)
+    return Source(folder or None, *(placed.groups() if placed else (UNKNOWN, UNKNOWN)))
 
 
 def source_in(stream: Source, group: LogGroup | None) -> Source:
@@ -104,15 +119,11 @@ def _day_folders(store: ObjectStore, prefix: str, low: datetime, high: datetime)
         for day in _days(low, high):
             yield region + day.strftime(_DAY_FOLDERS[hive])
     for day in _days(low, high):
-        yield prefix + day.strftime(_DAY_FOLDERS[0])
+        yield from (prefix + day.strftime(form) for form in _DAY_FOLDERS)
 
 
 def _region_folders(store: ObjectStore, prefix: str) -> Iterator[str]:
-    roots = []
-    for top in store.folders(prefix):
-        # A flow log may have been given a folder of the bucket, in which AWSLogs lies then.
-        roots += [top] if _is_root(top) else [folder for folder in store.folders(top) if _is_root(folder)]
-    for root in roots:
+    for root in _roots(store, prefix):
         accounts = store.folders(root)
         for organisation in [f for f in accounts if f.removeprefix(root).startswith("o-")]:
             accounts += store.folders(organisation)
@@ -120,6 +131,26 @@ def _region_folders(store: ObjectStore, prefix: str) -> Iterator[str]:
             for service in store.folders(account):
                 if service.rstrip("/").endswith("vpcflowlogs"):
                     yield from store.folders(service)
+
+
+def _roots(store: ObjectStore, prefix: str) -> Iterator[str]:
+    """Every AWSLogs folder at the prefix and in folders of it, the highest first. Further down, folders
+    that say a time are not looked into, and of very many not all: a bucket may hold anything else too.
+    """
+    level, looked = [prefix], 0
+    for depth in range(_DEEPEST):
+        below: list[str] = []
+        for folder in level:
+            # What lies directly in the place given, and in folders of it, is always found.
+            if depth > 1 and looked >= _MOST_FOLDERS:
+                return
+            looked += 1
+            for inner in store.folders(folder):
+                if _is_root(inner):
+                    yield inner
+                elif depth == 0 or not _DATE.fullmatch(inner.rstrip("/").rpartition("/")[2]):
+                    below.append(inner)
+        level = below
 
 
 def _is_root(folder: str) -> bool:

@@ -51,6 +51,36 @@ def test_flow_logs_with_and_without_a_folder_of_the_bucket_are_listed_together(l
     assert listed(lake, keys) == keys
 
 
+def test_a_folder_of_the_bucket_may_lie_deep(lake: ObjectStore) -> None:
+    """A flow log may be given any folder; folders of days hold no AWSLogs and are not looked into."""
+    deep, dated = (
+        f"raw/a/b/c/{PLAIN}{name('20260101T1005Z')}",
+        f"raw/in/2025/12/{PLAIN}{name('20260101T1005Z', 'fl-0b')}",
+    )
+    assert listed(lake, [deep, dated]) == [deep]
+
+
+@pytest.mark.parametrize(
+    ("keys", "source"),
+    [
+        (["2025/12/31/23/s-1.gz", "2026/01/01/00/s-2.gz"], Source(None, "unknown", "unknown")),
+        (["raw/2025/12/31/23/s-1.gz", "raw/2026/01/01/00/s-2.gz"], Source("raw", "unknown", "unknown")),
+        (["in/dt=2026-01-01/hour=00/a.gz", "in/dt=2026-01-02/b.gz"], Source("in", "unknown", "unknown")),
+        (
+            [f"raw/{PLAIN}a.gz", f"raw/{PLAIN}10/b.gz"],
+            Source(f"raw/AWSLogs/{ONE}/vpcflowlogs/us-east-1", ONE, "us-east-1"),
+        ),
+        (
+            [f"raw/{HIVE}a.gz", f"raw/{HIVE}hour=10/b.gz", f"raw/{HIVE}hour=11/b.gz"],
+            Source(f"raw/AWSLogs/aws-account-id={ONE}/aws-service=vpcflowlogs/aws-region=us-east-1", ONE, "us-east-1"),
+        ),
+    ],
+)
+def test_objects_of_other_names_are_of_one_flow_log_at_all_times(keys: list[str], source: Source) -> None:
+    """Else an interface had another flow log each hour, and of several one is chosen."""
+    assert {source_of(key) for key in keys} == {source}
+
+
 def test_from_just_before_the_hour_to_some_time_after_it(lake: ObjectStore) -> None:
     """15 minutes before its first second and 30 after its last are looked at; two flow logs, the earlier of each
     jumped over."""
