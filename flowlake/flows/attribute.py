@@ -25,8 +25,6 @@ from flowlake.flows.summarise import (
     EGRESS,
     EXTRAS,
     INGRESS,
-    REJECT,
-    UNKNOWN_ACTION,
     Source,
 )
 from flowlake.flows.world import (
@@ -263,19 +261,15 @@ def _global(local: npt.NDArray, sources: Sequence[Source], known: Mapping[Source
 
 
 def _duplicate(hints: Hints, reporter: I32, col: Mapping[str, npt.NDArray], sources: Sequence[Source]) -> Bools:
-    """Whether another flow log was chosen for the interface and action."""
+    """Whether another flow log was chosen for the interface and action, and told of that time."""
     duplicate = np.zeros(len(reporter), dtype=np.bool_)
     if not hints.chosen:
         return duplicate
     source = _global(col["source"], sources, hints.sources)
-    several = np.isin(reporter, list(hints.chosen))
-    for row in np.flatnonzero(several).tolist():
-        accept, reject = hints.chosen[int(reporter[row])]
-        action = col["action"][row]
-        chosen = reject if action == REJECT else accept
-        if action == UNKNOWN_ACTION and accept == NOBODY:
-            chosen = reject
-        duplicate[row] = chosen != source[row]
+    several = np.flatnonzero(np.isin(reporter, list(hints.chosen)))
+    asked = (column[several].tolist() for column in (reporter, source, col["action"], col["first"], col["last"]))
+    for row, code, of, action, first, last in zip(several.tolist(), *asked, strict=True):
+        duplicate[row] = not hints.counts(code, of, action, first, last)
     return duplicate
 
 

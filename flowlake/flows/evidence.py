@@ -33,6 +33,7 @@ from flowlake.flows.summarise import (
     EXTRAS,
     FACTS,
     INGRESS,
+    NEVER,
     NULL,
     SOURCE_COUNTS,
     UNSAID,
@@ -253,14 +254,10 @@ def evidence_of(worker: Worker, lookup: Lookup) -> dict[str, pa.Table]:
     interface = col["interface"]
     sure = (worker.local == worker.local_pkt) | (worker.interface[interface] >= 0)
     own = worker.own & (interface != NULL)
-    here = col["slot"] < BEFORE
-    told, masks_here = col, masks
-    if not bool(here.all()):
-        told, masks_here = {name: values[here] for name, values in col.items()}, masks[here]
     facts = summary.facts
     return {
         "sources": _sources_table(summary),
-        "lines": _lines(summary, told, masks_here, names),
+        "lines": _lines(summary, col, masks, names),
         "facts": pa.table(
             {
                 "interface": names.take(pa.array(list(facts), pa.int64())),
@@ -282,10 +279,11 @@ def _of_handshakes(sums: pa.Table) -> dict[str, npt.NDArray]:
 
 
 def _lines(summary: Summary, col: Mapping[str, npt.NDArray], masks: U64, names: pa.Array) -> pa.Table:
-    """One row an interface of a flow log: its records, their bytes, NODATA and SKIPDATA lines, minutes in which it
-    reported, actions.
+    """One row an interface of a flow log: its records of the hour, their bytes, NODATA and SKIPDATA lines, minutes in
+    which it reported, actions; and from when to when (epoch s) it did, what it recorded right beside the hour
+    included.
     """
-    keys, row = distinct_values(
+    keys, line = distinct_values(
         np.concatenate(
             [
                 col["source"].astype(np.int64) << 32 | col["interface"],
@@ -293,16 +291,23 @@ def _lines(summary: Summary, col: Mapping[str, npt.NDArray], masks: U64, names: 
             ]
         )
     )
-    silent = np.array(list(summary.no_traffic.values()), dtype=object).reshape(-1, 3)
-    lines, quiet = row[: len(masks)], row[len(masks) :]
+    silent = np.array(list(summary.no_traffic.values()), dtype=object).reshape(-1, 5)
+    rows, quiet = line[: len(masks)], line[len(masks) :]
+    here = col["slot"] < BEFORE
     mask = np.zeros(len(keys), dtype=np.uint64)
     sums = np.zeros((3, len(keys)), dtype=np.int64)
-    added = (steady(col[name], (KEYS | MEASURES)[name]) for name in ("records", "bytes", "action"))
-    _add_lines(lines, masks, *added, mask, sums)
+    span = np.repeat(np.array(NEVER, dtype=np.int64)[:, None], len(keys), axis=1)
+    columns = (steady(col[n], (KEYS | MEASURES)[n]) for n in ("records", "bytes", "action", "first", "last"))
+    _add_lines(rows, here, masks, *columns, mask, sums, span)
     np.bitwise_or.at(mask, quiet, silent[:, 2].astype(np.uint64))
     lacking = np.zeros((2, len(keys)), dtype=np.int64)
     for at in (0, 1):
         np.add.at(lacking[at], quiet, silent[:, at].astype(np.int64))
+    for at, reach in enumerate((np.minimum, np.maximum)):
+        reach.at(span[at], quiet, silent[:, 3 + at].astype(np.int64))
+    # What reported beside the hour alone is left out.
+    told = np.zeros(len(keys), dtype=np.bool_)
+    told[rows[here]] = told[quiet] = True
     return pa.table(
         {
             "source": pa.array((keys >> 32).astype(np.int32)),
@@ -313,19 +318,26 @@ def _lines(summary: Summary, col: Mapping[str, npt.NDArray], masks: U64, names: 
             "skipdata": lacking[1],
             "mask": mask,
             "actions": sums[2],
+            "first": span[0],
+            "last": span[1],
         }
-    )
+    ).filter(pa.array(told))
 
 
 @njit(cache=True, nogil=True)
-def _add_lines(line, masks, records, amounts, actions, mask, sums):  # type: ignore[no-untyped-def]
-    """Of each line the minutes of its rows, and as sums their records, bytes and actions (1 << action)."""
+def _add_lines(line, here, masks, records, amounts, actions, first, last, mask, sums, span):  # type: ignore[no-untyped-def]
+    """Of each line from when to when its rows reach; and of those of the hour the minutes, and as sums their records,
+    bytes and actions (1 << action).
+    """
     for row in range(len(line)):
         at = line[row]
-        mask[at] |= masks[row]
-        sums[0, at] += records[row]
-        sums[1, at] += amounts[row]
-        sums[2, at] |= np.int64(1) << np.int64(actions[row])
+        span[0, at] = min(span[0, at], first[row])
+        span[1, at] = max(span[1, at], last[row])
+        if here[row]:
+            mask[at] |= masks[row]
+            sums[0, at] += records[row]
+            sums[1, at] += amounts[row]
+            sums[2, at] |= np.int64(1) << np.int64(actions[row])
 
 
 def _sources_table(summary: Summary) -> pa.Table:

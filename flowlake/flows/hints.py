@@ -5,14 +5,15 @@ attested holders of addresses, the chosen flow log of each interface, and how co
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from flowlake.flows.addresses import U64, is_none, is_public
-from flowlake.flows.evidence import GAPS, LOSSY, NO_ACCEPTS, NOT_ALL, NOT_LOGGED, PUBLIC_SCOPE, REJECTED, SKIPPED
+from flowlake.flows.evidence import LOSSY, NOT_LOGGED, PUBLIC_SCOPE
+from flowlake.flows.flow_logs import Reporting, Told, log_of
 from flowlake.flows.hashing import distinct
 from flowlake.flows.lookup import (
     NAT,
@@ -22,7 +23,6 @@ from flowlake.flows.lookup import (
     Names,
     scopes,
 )
-from flowlake.flows.minutes import MINUTES_BEFORE, WHOLE_HOUR
 from flowlake.flows.summarise import (
     ACCEPT,
     REJECT,
@@ -42,7 +42,9 @@ class Hints:
 
     Interfaces and VPCs that the book does not know follow those of the book in the code spaces. penalty: what each
     interface's reporting lacks (NOT_LOGGED where it reported nothing). chosen: for interfaces with several flow
-    logs the one that counts, by action.
+    logs those that count, of what was accepted and of what was rejected: the best one, and with what lies beside the
+    time of those before them others (one that took its place within the hour). spans: from when to when (epoch s)
+    each flow log told of such an interface.
     """
 
     interfaces: Names
@@ -52,7 +54,7 @@ class Hints:
     sources: dict[Source, int]
     penalty: npt.NDArray[np.uint8]
     previous_penalty: npt.NDArray[np.uint8] | None
-    chosen: dict[int, tuple[int, int]]
+    chosen: dict[int, tuple[tuple[int, ...], tuple[int, ...]]]
     attested: AddressIndex
     attested_interface: I32
     attested_mask: U64
@@ -68,6 +70,19 @@ class Hints:
     """Of each interface whether it is a NAT gateway whose records tell who is behind it, by the packets' addresses,
     and lack none.
     """
+    spans: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
+
+    def counts(self, code: int, source: int, action: int, first: int, last: int) -> bool:
+        """Whether what a flow log told of an interface that has several, from first to last (epoch s), counts."""
+        accepts, rejects = self.chosen[code]
+        order = rejects if action == REJECT or not (action == ACCEPT or accepts) else accepts
+        if source not in order:
+            return False
+        for better in order[: order.index(source)]:
+            since, until = self.spans[code, better]
+            if (since <= first <= until) if first == last else (first < until and since < last):
+                return False
+        return True
 
     def codes(self, lookup: Lookup, names: Sequence[str | None]) -> I32:
         """Interfaces as codes, first those of the book, then those that only records know."""
@@ -116,7 +131,8 @@ def merge(parts: Iterable[Mapping[str, pa.Table]]) -> Evidence:
     sources: dict[Source, int] = {}
     rows: list[dict] = []
     added = dict.fromkeys(("records", "bytes", "nodata", "skipdata"), np.add)
-    lines = _Together({**added, "mask": np.bitwise_or, "actions": np.bitwise_or})
+    reach = {"first": np.minimum, "last": np.maximum}
+    lines = _Together({**added, "mask": np.bitwise_or, "actions": np.bitwise_or, **reach})
     attested = _Together({"mask": np.bitwise_or, "begun_by": np.minimum, "held_until": np.maximum})
     listeners, untold_ports = _Together({}), _Together({})
     facts: dict[str, dict[str, str]] = {}
@@ -317,15 +333,6 @@ def _fill_vpcs_from_flow_logs(
                 found.facts[stranger] = {**found.facts[stranger], "vpc_id": str(lookup.vpcs.text(vpc))}
 
 
-def _traffic_type(source: Source, row: dict, flow_logs: Mapping[str, FlowLog]) -> str | None:
-    """ALL, ACCEPT or REJECT: as the inventory says; ALL where both were seen; else not known."""
-    said = flow_logs.get(source.flow_log_id or "")
-    if said and said.traffic_type:
-        return said.traffic_type.upper()
-    both = 1 << ACCEPT | 1 << REJECT
-    return "ALL" if row["actions"] & both == both else None
-
-
 def _choose_flow_logs(
     found: Hints,
     lookup: Lookup,
@@ -333,95 +340,35 @@ def _choose_flow_logs(
     flow_logs: Mapping[str, FlowLog],
     lives: Mapping[str, tuple[int, int]],
 ) -> None:
-    """For each interface the flow log that counts, by action, and what its reporting lacks."""
+    """For each interface the flow logs that count, by action, and what its reporting lacks."""
     count = len(lookup.interfaces) + len(found.interfaces)
     found.penalty = np.full(count, NOT_LOGGED, dtype=np.uint8)
     found.inside_told = np.zeros(count, dtype=np.bool_)
-    listed = list(evidence.sources)
-    kinds = [_traffic_type(s, r, flow_logs) for s, r in zip(listed, evidence.source_rows, strict=True)]
-    spoiled = [r["spoiled"] for r in evidence.source_rows]
-    tells_packets = [not {"pkt_srcaddr", "pkt_dstaddr"} & set(r["lacks"]) for r in evidence.source_rows]
-    tells_silence = [r["nodata"] > 0 for r in evidence.source_rows]
-    interval = [_interval_minutes(s, r, flow_logs) for s, r in zip(listed, evidence.source_rows, strict=True)]
-    merged: dict[tuple[int, int], list[int]] = {}
     table = evidence.lines
     if not table.num_rows:
         return
-    names = table["interface"].to_pylist()
-    codes = found.codes(lookup, names)
-    columns = [table[n].to_pylist() for n in ("source", "records", "nodata", "skipdata", "bytes", "mask", "actions")]
-    for code, source, records, nodata, skipdata, held, mask, actions in zip(codes.tolist(), *columns, strict=True):
-        if code < 0:
-            continue
-        entry = merged.setdefault((code, source), [0, 0, 0, 0, 0, 0])
-        for at, value in enumerate((records, nodata, skipdata, held)):
-            entry[at] += value
-        entry[4] |= mask
-        entry[5] |= actions
-    by_interface: dict[int, list[int]] = {}
-    for code, source in merged:
-        if not evidence.source_rows[source]["transit"]:
-            by_interface.setdefault(code, []).append(source)
-    hour_starts = lookup.starts
-    for code, candidates in by_interface.items():
+    logs = [
+        log_of(source, row, flow_logs.get(source.flow_log_id or ""))
+        for source, row in zip(evidence.sources, evidence.source_rows, strict=True)
+    ]
+    codes = found.codes(lookup, table["interface"].to_pylist())
+    by_interface: dict[int, dict[int, Told]] = {}
+    columns = [table[field.name].to_pylist() for field in fields(Told)]
+    for code, source, *values in zip(codes.tolist(), table["source"].to_pylist(), *columns, strict=True):
+        if code >= 0 and not evidence.source_rows[source]["transit"]:
+            of = by_interface.setdefault(code, {})
+            of[source] = of[source].and_also(Told(*values)) if source in of else Told(*values)
+    for code, told in by_interface.items():
         life = lives.get(found.name(lookup, code) or "", (0, 1 << 62))
-        lacks = {
-            s: (SKIPPED if merged[code, s][2] else 0)
-            | (REJECTED if spoiled[s] else 0)
-            | (GAPS if tells_silence[s] and _has_gap(merged[code, s][4], interval[s], life, hour_starts) else 0)
-            for s in candidates
-        }
-
-        covered = {s: (merged[code, s][4] & WHOLE_HOUR).bit_count() for s in candidates}
-        whole = {s: covered[s] + interval[s] >= max(covered.values()) for s in candidates}
-        # Where NODATA tells of silence, minutes tell which of them is whole; else what they hold.
-        told = all(tells_silence[s] for s in candidates)
-        held = {s: 0 if told and not lacks[s] & LOSSY else merged[code, s][3] for s in candidates}
-
-        def rank(
-            s: int, lacks: dict[int, int] = lacks, whole: dict[int, bool] = whole, held: dict[int, int] = held
-        ) -> tuple:
-            # Of whole ones the same in every hour: their intervals begin at different minutes, so that by what lies at
-            # the hour's edges each would have its turn, and what lies there counted twice or not at all.
-            most_first = -held[s] if lacks[s] & LOSSY else 0
-            return lacks[s], kinds[s] != "ALL", most_first, not whole[s], -held[s], listed[s].flow_log_id or "", s
-
-        accepts = [
-            s
-            for s in candidates
-            if kinds[s] in ("ALL", "ACCEPT") or (kinds[s] is None and merged[code, s][5] != 1 << REJECT)
-        ]
-        rejects = [s for s in candidates if kinds[s] in ("ALL", "REJECT") or kinds[s] is None]
-        accept, reject = (min(some, key=rank) if some else NOBODY for some in (accepts, rejects))
-        penalty = lacks.get(accept, NO_ACCEPTS) | (lacks.get(reject, 0) if reject != accept else 0)
-        proved = (
-            kinds[accept] in ("ALL", "ACCEPT") and kinds[reject] in ("ALL", "REJECT")
-            if NOBODY not in (accept, reject)
-            else False
-        )
-        found.penalty[code] = penalty | (0 if proved else NOT_ALL)
+        one = Reporting(told, logs, life, lookup.starts)
+        accepts, rejects = one.accepts(), one.rejects()
+        found.penalty[code] = one.penalty(accepts, rejects)
         is_gateway = code < len(lookup.forwards) and lookup.forwards[code] == NAT
-        found.inside_told[code] = is_gateway and accept != NOBODY and tells_packets[accept] and not penalty & LOSSY
-        if len(candidates) > 1:
-            found.chosen[code] = accept, reject
-
-
-def _interval_minutes(source: Source, row: dict, flow_logs: Mapping[str, FlowLog]) -> int:
-    said = flow_logs.get(source.flow_log_id or "")
-    seconds = (said.max_aggregation_seconds if said else None) or 600
-    return max(1, max(seconds, min(row["longest"], 900)) // 60)
-
-
-def _has_gap(mask: int, interval: int, life: tuple[int, int], hour_starts: int) -> bool:
-    """Whether the interface said nothing, not even NODATA, for over two intervals of the hour it lived through."""
-    born = max(0, (life[0] // 1000 - hour_starts) // 60 + 1)
-    gone = min(60, (life[1] // 1000 - hour_starts) // 60)
-    run = 0
-    for minute in range(born, gone):
-        run = 0 if mask >> (minute + MINUTES_BEFORE) & 1 else run + 1
-        if run > 2 * interval:
-            return True
-    return False
+        tells_inside = bool(accepts) and all(logs[s].tells_packets for s in accepts)
+        found.inside_told[code] = is_gateway and tells_inside and not found.penalty[code] & LOSSY
+        if len(told) > 1:
+            found.chosen[code] = accepts, rejects
+            found.spans |= {(code, s): (of.first, of.last) for s, of in told.items()}
 
 
 def _attest(found: Hints, lookup: Lookup, evidence: Evidence) -> None:

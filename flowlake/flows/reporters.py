@@ -403,6 +403,14 @@ def _by_flow_log_that_holds_most(rows: Mapping[str, npt.NDArray], world: World) 
         return rows
     at = np.flatnonzero(np.isin(reporter, list(world.hints.chosen)) & (reporter >= 0))
     at = at[penalty[reporter[at]] & LOSSY > 0]
+    # What one tells of a time of which the better ones tell nothing has no rival.
+    alone = [
+        not twice and (source,) not in (order[:1] for order in world.hints.chosen[code])
+        for twice, code, source in zip(
+            rows["duplicate"][at].tolist(), reporter[at].tolist(), rows["source"][at].tolist(), strict=True
+        )
+    ]
+    at = at[~np.array(alone, dtype=np.bool_)]
     if not len(at):
         return rows
     _, group = distinct(_pair_of_addresses(rows, at, world), reporter[at], rows["action"][at])

@@ -10,7 +10,7 @@ sums        one row is one connection (both ports) in one direction, slot (see s
             protocol, action, direction, slot, bytes, packets, records, first (earliest start, s), last (latest end, s),
             opened (records with SYN and without ACK), answered (1 where SYN-ACK was seen)
 lines       one row is one interface of one flow log: NODATA and SKIPDATA lines, minutes (bit mask of minutes in
-            which it reported)
+            which it reported), begin of the first NODATA line and end of the last (epoch s)
 sources     one row is one flow log (or other source) with its counts; see SOURCE_COUNTS
 
 Null texts are row 0 of their list.
@@ -384,11 +384,13 @@ class Summary:
         reaching = (starts < self.hour.ends + off) & (ends > self.hour.starts - off)
         told = here | reaching
         masks = minutes_masks(starts, ends, self.hour.starts)
-        for interface, kind, mask in zip(own[told].tolist(), status[told].tolist(), masks[told].tolist(), strict=True):
-            seen = self.no_traffic.setdefault((at, interface), [0, 0, 0])
+        columns = (column[told].tolist() for column in (own, status, masks, starts, ends))
+        for interface, kind, mask, start, end in zip(*columns, strict=True):
+            seen = self.no_traffic.setdefault((at, interface), [0, 0, 0, *NEVER])
             if kind == _NODATA:
                 seen[0] += 1
                 seen[2] |= mask
+                seen[3:] = min(seen[3], start), max(seen[4], end)
             else:
                 seen[1] += 1
 
@@ -436,6 +438,9 @@ class Summary:
 SUMS = pa.schema([(name, pa.from_numpy_dtype(kind)) for name, kind in (KEYS | MEASURES).items()])
 
 _OK, _NODATA, _SKIPDATA = 0, 1, 2
+
+NEVER = (1 << 62, -(1 << 62))
+"""The span from the first to the last of nothing."""
 
 CLOCK_SECONDS = 60
 """How much a record's start and end may be off (AWS)."""

@@ -135,7 +135,7 @@ def test_what_many_workers_tell_alike_is_kept_once(monkeypatch: pytest.MonkeyPat
             held.append(self)
 
     monkeypatch.setattr(hints, "_Together", Watched)
-    counted = ("source", "records", "bytes", "nodata", "skipdata", "mask", "actions")
+    counted = ("source", "records", "bytes", "nodata", "skipdata", "mask", "actions", "first", "last")
     part = {
         "sources": pa.table({name: [] for name in evidence.SOURCES.names}, schema=evidence.SOURCES),
         "facts": pa.table({"interface": pa.array([], pa.string())}),

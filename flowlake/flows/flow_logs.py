@@ -1,0 +1,180 @@
+"""Which flow log of an interface counts, where it has several (of its VPC, its subnet and its own; or one that took
+another's place within the hour), and what its reporting lacks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from flowlake.flows.evidence import GAPS, LOSSY, NO_ACCEPTS, NOT_ALL, REJECTED, SKIPPED
+from flowlake.flows.minutes import MINUTES_BEFORE, WHOLE_HOUR, minutes_masks
+from flowlake.flows.summarise import ACCEPT, REJECT, Source
+from flowlake.flows.topology import FlowLog
+
+
+@dataclass(frozen=True)
+class Log:
+    """A flow log as its records and the inventory tell of it.
+
+    traffic_type: ALL, ACCEPT or REJECT; null where it is not known. interval: the longest aggregation, in minutes.
+    spoiled: lines of it could not be read.
+    """
+
+    flow_log_id: str
+    traffic_type: str | None
+    interval: int
+    spoiled: bool
+    tells_packets: bool
+    tells_silence: bool
+
+
+def log_of(source: Source, row: Mapping[str, Any], said: FlowLog | None) -> Log:
+    """The flow log by the counts of its records, and by what the inventory says of it, if anything."""
+    both = 1 << ACCEPT | 1 << REJECT
+    seen = "ALL" if row["actions"] & both == both else None
+    seconds = (said.max_aggregation_seconds if said else None) or 600
+    return Log(
+        source.flow_log_id or "",
+        said.traffic_type.upper() if said and said.traffic_type else seen,
+        max(1, max(seconds, min(row["longest"], 900)) // 60),
+        row["spoiled"],
+        not {"pkt_srcaddr", "pkt_dstaddr"} & set(row["lacks"]),
+        row["nodata"] > 0,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What one flow log told of one interface in the hour: see the lines of evidence_of."""
+
+    skipdata: int
+    bytes: int
+    mask: int
+    actions: int
+    first: int
+    last: int
+
+    def and_also(self, other: Told) -> Told:
+        return Told(
+            self.skipdata + other.skipdata,
+            self.bytes + other.bytes,
+            self.mask | other.mask,
+            self.actions | other.actions,
+            min(self.first, other.first),
+            max(self.last, other.last),
+        )
+
+
+class Reporting:
+    """What the flow logs of one interface told in an hour. told: by the number of the flow log in logs. life: from when
+    to when (epoch ms) the interface was there.
+    """
+
+    def __init__(self, told: Mapping[int, Told], logs: Sequence[Log], life: tuple[int, int], hour_starts: int) -> None:
+        self.told, self.logs, self.life, self.hour_starts = told, logs, life, hour_starts
+        self.lacks = {s: self._lacks(s) for s in told}
+
+    def accepts(self) -> tuple[int, ...]:
+        """The flow logs that count of what was accepted, the best one first."""
+        kinds = {s: self.logs[s].traffic_type for s in self.told}
+        return self._in_turn(
+            s
+            for s, told in self.told.items()
+            if kinds[s] in ("ALL", "ACCEPT") or (kinds[s] is None and told.actions != 1 << REJECT)
+        )
+
+    def rejects(self) -> tuple[int, ...]:
+        """The flow logs that count of what was rejected, the best one first."""
+        return self._in_turn(s for s in self.told if self.logs[s].traffic_type != "ACCEPT")
+
+    def penalty(self, accepts: Sequence[int], rejects: Sequence[int]) -> int:
+        """What those that count lack together."""
+        penalty = self._lacking(accepts) if accepts else NO_ACCEPTS
+        if rejects and rejects != accepts:
+            penalty |= self._lacking(rejects)
+        proved = (
+            bool(accepts and rejects)
+            and all(self.logs[s].traffic_type in ("ALL", "ACCEPT") for s in accepts)
+            and all(self.logs[s].traffic_type in ("ALL", "REJECT") for s in rejects)
+        )
+        return penalty | (0 if proved else NOT_ALL)
+
+    def _lacks(self, s: int) -> int:
+        log, told = self.logs[s], self.told[s]
+        return (
+            (SKIPPED if told.skipdata else 0)
+            | (REJECTED if log.spoiled else 0)
+            | (GAPS if log.tells_silence and self._has_gap(told.mask, log.interval) else 0)
+        )
+
+    def _lacking(self, order: Sequence[int]) -> int:
+        """What several lack that told one after the other: what none of them tells, and what any of them lost."""
+        if len(order) == 1:
+            return self.lacks[order[0]]
+        first = self.logs[order[0]]
+        lost = 0
+        for s in order:
+            lost |= self.lacks[s] & LOSSY
+        return lost | (GAPS if first.tells_silence and self._has_gap(self._minutes(order), first.interval) else 0)
+
+    def _in_turn(self, some: Iterable[int]) -> tuple[int, ...]:
+        """Of these those that count: the best, and each that told of a time before or after all that count already.
+
+        Two that tell of one time differ by an aggregation interval at its ends: only what reaches further than that,
+        or lies wholly beside, is another time.
+        """
+        count: list[int] = []
+        for s in sorted(some, key=self._rank):
+            first, last = self.told[s].first, self.told[s].last
+            others = [self.told[b] for b in count]
+            further = 60 * max(self.logs[b].interval for b in (*count, s))
+            if all(first >= other.last or last <= other.first for other in others) or (
+                first < min(other.first for other in others) - further
+                or last > max(other.last for other in others) + further
+            ):
+                count.append(s)
+        return tuple(count)
+
+    def _rank(self, s: int) -> tuple:
+        # Of whole ones the same in every hour: their intervals begin at different minutes, so that by what lies at
+        # the hour's edges each would have its turn, and what lies there counted twice or not at all.
+        log, lacks, held, is_whole = self.logs[s], self.lacks[s], self._held[s], self._whole[s]
+        most_first = -held if lacks & LOSSY else 0
+        return lacks, log.traffic_type != "ALL", most_first, not is_whole, -held, log.flow_log_id, s
+
+    @cached_property
+    def _whole(self) -> dict[int, bool]:
+        """Whether each told of as many minutes as any, but for an interval."""
+        covered = {s: (told.mask & WHOLE_HOUR).bit_count() for s, told in self.told.items()}
+        return {s: covered[s] + self.logs[s].interval >= max(covered.values()) for s in self.told}
+
+    @cached_property
+    def _held(self) -> dict[int, int]:
+        """The bytes of each. Where NODATA tells of silence, minutes tell which of them is whole: then 0."""
+        silence_told = all(self.logs[s].tells_silence for s in self.told)
+        return {s: 0 if silence_told and not self.lacks[s] & LOSSY else told.bytes for s, told in self.told.items()}
+
+    def _minutes(self, order: Sequence[int]) -> int:
+        """The minutes told by several, of each those beside the time of the ones before it."""
+        mask = taken = 0
+        for s in order:
+            span = np.array([[self.told[s].first], [self.told[s].last]], dtype=np.int64)
+            mask |= self.told[s].mask & ~taken
+            taken |= int(minutes_masks(span[0], span[1], self.hour_starts)[0])
+        return mask
+
+    def _has_gap(self, mask: int, interval: int) -> bool:
+        """Whether the interface said nothing, not even NODATA, for over two intervals of the hour it lived through."""
+        born = max(0, (self.life[0] // 1000 - self.hour_starts) // 60 + 1)
+        gone = min(60, (self.life[1] // 1000 - self.hour_starts) // 60)
+        run = 0
+        for minute in range(born, gone):
+            run = 0 if mask >> (minute + MINUTES_BEFORE) & 1 else run + 1
+            if run > 2 * interval:
+                return True
+        return False

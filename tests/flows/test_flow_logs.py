@@ -1,0 +1,67 @@
+"""Which flow log of an interface counts, where it has several."""
+
+from __future__ import annotations
+
+from flowlake.flows.evidence import GAPS, SKIPPED
+from tests.flows.worked import PLAIN, Answer, eni, flow_log, lines, run, steady, vpc
+
+A = eni("eni-a", "10.0.0.1")
+LOGS = [flow_log(f"fl-{number}", interval=60) for number in (1, 2, 3)]
+INVENTORY = steady(vpc("vpc-1", "10.0.0.0/16"), A, *LOGS)
+LOST = "eni-a - - - - - - {} {} - SKIPDATA"
+
+
+def minutes(first: int, last: int) -> str:
+    """A record of 100 bytes for each minute of [first, last)."""
+    record = "eni-a 10.0.0.1 93.184.216.34 50000 443 6 100 10:{:02d}:00 10:{:02d}:00 ACCEPT OK"
+    return "\n".join(record.format(at, at + 1) for at in range(first, last))
+
+
+def silent(interface: str = "eni-quiet") -> str:
+    """That the flow log tells of silence: a NODATA line of another interface."""
+    return f"{interface} - - - - - - 10:01:00 10:02:00 - NODATA"
+
+
+def counted(answer: Answer) -> dict[str, tuple[int, int]]:
+    """Bytes that count and that are set aside as duplicates, by flow log."""
+    return {log: (row["counted_bytes"], row["duplicate_bytes"]) for log, row in answer.coverage.items()}
+
+
+def test_one_that_took_anothers_place_counts_from_there_on() -> None:
+    """fl-1 tells of 10:00 to 10:30, fl-2 of 10:30 to 10:59: a flow log's format can't be changed, so it is replaced."""
+    logs = {"fl-1": f"{minutes(0, 30)}\n{silent()}", "fl-2": f"{minutes(30, 59)}\n{silent()}"}
+    answer = run(INVENTORY, {log: lines(PLAIN, text) for log, text in logs.items()})
+    assert counted(answer) == {"fl-1": (3000, 0), "fl-2": (2900, 0)}
+    assert sum(row["uploaded"] for row in answer.rows) == 5900
+    assert answer.penalties()["eni-a"] == 0
+
+
+def test_what_both_tell_while_they_run_side_by_side_counts_once() -> None:
+    """fl-2 is made at 10:28, fl-1 goes at 10:32. Sums are by five minutes: fl-2's of 10:25 and 10:30 have minutes in
+    common with fl-1's, and are set aside whole; what it tells from 10:35 on counts.
+    """
+    answer = run(INVENTORY, {"fl-1": lines(PLAIN, minutes(0, 32)), "fl-2": lines(PLAIN, minutes(28, 59))})
+    assert counted(answer) == {"fl-1": (3200, 0), "fl-2": (2400, 700)}
+
+
+def test_of_two_that_took_its_place_one_counts() -> None:
+    logs = {"fl-1": minutes(0, 30), "fl-2": minutes(30, 59), "fl-3": minutes(30, 59)}
+    answer = run(INVENTORY, {log: lines(PLAIN, text) for log, text in logs.items()})
+    assert counted(answer) == {"fl-1": (3000, 0), "fl-2": (2900, 0), "fl-3": (0, 2900)}
+
+
+def test_one_that_tells_a_little_less_of_the_same_time_counts_nothing() -> None:
+    """fl-2 lost the last minutes, and begins as late as an interval allows."""
+    answer = run(INVENTORY, {"fl-1": lines(PLAIN, minutes(1, 58)), "fl-2": lines(PLAIN, minutes(0, 57))})
+    assert counted(answer) == {"fl-1": (5700, 0), "fl-2": (0, 5700)}
+
+
+def test_what_one_of_them_lost_is_lacking_and_what_another_tells_is_not() -> None:
+    """fl-1 said nothing after 10:30, fl-2 nothing before, and lost something."""
+    lost = LOST.format("10:40:00", "10:41:00")
+    logs = {"fl-1": f"{minutes(0, 30)}\n{silent()}", "fl-2": f"{minutes(30, 59)}\n{silent()}\n{lost}"}
+    answer = run(INVENTORY, {log: lines(PLAIN, text) for log, text in logs.items()})
+    assert counted(answer) == {"fl-1": (3000, 0), "fl-2": (2900, 0)}
+    assert answer.penalties()["eni-a"] == SKIPPED
+    alone = run(INVENTORY, {"fl-1": lines(PLAIN, logs["fl-1"])})
+    assert alone.penalties()["eni-a"] == GAPS
