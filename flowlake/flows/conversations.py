@@ -157,7 +157,8 @@ def group(
     who, state, high, low, scope, label = (part[first_end] for part in both)
     endpoints = Endpoints(who, state, high, low, scope, label, how[first_end].astype(np.int8))
     ports = has_ports(r["protocol"])
-    server_port = np.where(ports, np.where(up, r["dstport"], r["srcport"]), -1).astype(np.int64)
+    port = np.where(up, r["dstport"], r["srcport"])
+    server_port = np.where(ports & (port > 0), port, -1).astype(np.int64)
     # Evidence tells of the leg that counts: what a hop or a gateway's inside saw belongs to the client's own
     # conversation.
     key_leg = np.where(evidence & (leg != NAT_OUTSIDE), DIRECT, leg)

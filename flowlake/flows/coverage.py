@@ -111,6 +111,7 @@ def table(evidence: Evidence, counts: Mapping[int, Mapping[str, int]], sweeps: S
                 "rejects_by_reason": [(reason, int(n)) for reason, n in (text.split("\t") for text in row["reasons"])],
                 "stray_records": row["stray_records"],
                 "stray_bytes": row["stray_bytes"],
+                "stray_lines": row["stray_lines"],
                 **{
                     name: fates.get(name, 0)
                     for name in (

@@ -39,7 +39,7 @@ def seen(sums: Mapping[str, npt.NDArray]) -> npt.NDArray[np.int8]:
     ports = np.where(swap, dstport << 16 | srcport, srcport << 16 | dstport)
     # A SYN says that the destination serves, a SYN-ACK that the source does.
     said = np.where(opened, DST_SERVES, 0) | np.where(answered, SRC_SERVES, 0)
-    _, connection = distinct(a << 32 | b, ports << 8 | sums["protocol"].astype(np.int64))
+    _, connection = distinct(a << 32 | b, ports << 9 | sums["protocol"].astype(np.int64))
     return of_connections(connection, swap, said)
 
 

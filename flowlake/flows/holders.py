@@ -14,7 +14,7 @@ from flowlake.flows.evidence import GAPS, LOSSY, NOT_LOGGED
 from flowlake.flows.fold import OPEN
 from flowlake.flows.hashing import distinct
 from flowlake.flows.hints import Hints
-from flowlake.flows.lookup import I32, I64, NOBODY, Bools, in_several, scopes
+from flowlake.flows.lookup import I32, I64, NOBODY, Bools, each_of, in_several, scopes
 from flowlake.flows.minutes import minutes_masks
 from flowlake.flows.world import ASSUMED, ATTESTED, INTERVAL, NONE, World
 from flowlake.lake.hours import SECONDS
@@ -42,9 +42,9 @@ def holders(world: World, vpc: I32, high: U64, low: U64, start: I64, end: I64) -
     p_vpc, p_high, p_low = vpc[pairs], high[pairs], low[pairs]
     p_scope = scopes(world.lookup, p_vpc, p_high, p_low)
     scope = p_scope[inverse]
-    several_vpcs = p_scope < 0
-    at = np.flatnonzero(several_vpcs)
-    several_vpcs[at] = in_several(world.lookup, p_vpc[at], p_high[at], p_low[at], _that_report(world.hints))
+    several, reported = (np.zeros(len(pairs), dtype=np.bool_) for _ in range(2))
+    at = np.flatnonzero(p_scope < 0)
+    several[at], reported[at] = in_several(world.lookup, p_vpc[at], p_high[at], p_low[at], _that_report(world.hints))
     slack = world.settings.clock_slack_seconds
     asked = _Asked(p_scope, p_high, p_low, inverse, start, end, slack)
     who, near, assumed, contested, secondary = _by_claims(world, asked)
@@ -57,6 +57,7 @@ def holders(world: World, vpc: I32, high: U64, low: U64, start: I64, end: I64) -
     moved |= secondary & (who >= 0) & (seen.near >= 0) & (seen.near != who) & ~seen.several
     contested |= moved | (secondary & (who >= 0) & seen.several_then)
     who[contested], how[contested] = NOBODY, NONE
+    contested |= _claimed_in_several(world, asked, np.flatnonzero(several[inverse]), vpc)
     open_ = who < 0
     # Who alone used it around that time held it, where nothing that another recorded can be lacking.
     alone = (seen.near >= 0) & ~seen.several & seen.complete & ((near < 0) | (near == seen.near)) & ~contested
@@ -68,7 +69,7 @@ def holders(world: World, vpc: I32, high: U64, low: U64, start: I64, end: I64) -
     if world.settings.provisional:
         tail = (who < 0) & (assumed >= 0) & ~contested
         who[tail], how[tail] = assumed[tail], ASSUMED
-    return Holder(who, how, scope, contested & (who < 0), several_vpcs[inverse])
+    return Holder(who, how, scope, contested & (who < 0), reported[inverse])
 
 
 @dataclass
@@ -100,6 +101,26 @@ class _Asked:
         slack = self.slack * 1000
         result: Bools = (since <= self.end[rows] * 1000 + slack) & (until >= self.start[rows] * 1000 - slack)
         return result
+
+
+def _claimed_in_several(world: World, asked: _Asked, several: I64, vpc: I32) -> Bools:
+    """Rows, of these whose address may lie in several VPCs, in more than one of which the book gives it to somebody
+    around then. vpc: from which each row is seen.
+    """
+    lookup = world.lookup
+    claimed = np.zeros(len(vpc), dtype=np.bool_)
+    for one in np.unique(vpc[several]).tolist():
+        rows = several[vpc[several] == one]
+        pair = asked.pair[rows]
+        found = np.full(len(rows), NOBODY, dtype=np.int32)
+        for neighbour in lookup.reachable.get(one, ()):
+            begin, stop = lookup.claims.find(np.full(len(rows), neighbour, np.int64), asked.high[pair], asked.low[pair])
+            for r, claim in each_of(begin, stop):
+                near = asked.near(rows[r], lookup.claim_from[claim], lookup.claim_to[claim])
+                holder = lookup.claim_interface[claim]
+                claimed[rows[r]] |= near & (found[r] >= 0) & (found[r] != holder)
+                found[r] = np.where(near & (found[r] < 0), holder, found[r])
+    return claimed
 
 
 def _by_claims(world: World, asked: _Asked) -> tuple[I32, I32, I32, Bools, Bools]:

@@ -305,9 +305,9 @@ def scopes(lookup: Lookup, vpc: I32, high: U64, low: U64) -> I32:
     return scope
 
 
-def in_several(lookup: Lookup, vpc: I32, high: U64, low: U64, one_of: I32) -> Bools:
-    """Whether each address lies in the ranges of several VPCs that can be reached from the one it is seen from, of
-    which some is one of these.
+def in_several(lookup: Lookup, vpc: I32, high: U64, low: U64, one_of: I32) -> tuple[Bools, Bools]:
+    """Whether each address lies in the ranges of several VPCs that can be reached from the one it is seen from; and
+    whether it does and some of them is one of these.
     """
     fits = np.zeros(len(vpc), dtype=np.int32)
     some = np.zeros(len(vpc), dtype=np.bool_)
@@ -317,8 +317,8 @@ def in_several(lookup: Lookup, vpc: I32, high: U64, low: U64, one_of: I32) -> Bo
             there = in_vpc(lookup, neighbour, high[rows], low[rows])
             fits[rows] += there
             some[rows] |= there & (neighbour in one_of)
-    several: Bools = (fits > 1) & some
-    return several
+    several: Bools = fits > 1
+    return several, several & some
 
 
 def in_vpc(lookup: Lookup, vpc: int, high: U64, low: U64) -> Bools:

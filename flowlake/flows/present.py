@@ -16,6 +16,7 @@ from flowlake.flows.endpoints import Shown, TagSettings, Texts, interface_names,
 from flowlake.flows.evidence import GAPS, LOSSY, NOT_LOGGED
 from flowlake.flows.roles import ROLES_BY, UNKNOWN
 from flowlake.flows.routes import Router
+from flowlake.flows.sums import NO_PROTOCOL
 from flowlake.flows.ways import ways
 from flowlake.flows.world import LEGS, World
 from flowlake.lake.contracts import contract
@@ -71,7 +72,7 @@ def _columns(
         "window_start": _moments(c["window_start"]),
         "started_at": _moments(c["started_at"]),
         "ended_at": _moments(c["ended_at"]),
-        "protocol": pa.array(c["protocol"], pa.int32()),
+        "protocol": pa.array(c["protocol"], pa.int32(), mask=c["protocol"] == NO_PROTOCOL),
         "server_port": pa.array(c["server_port"], pa.int32(), mask=c["server_port"] < 0),
         "action": Texts.of(c["action"], ACTIONS).array(),
         "leg": Texts.of(c["leg"], LEGS).array(),

@@ -363,7 +363,7 @@ def _connections(rows: Mapping[str, npt.NDArray], at: I64, addresses: U64, world
 
     Where no row covers more than two clocks may be apart another begins: the next holder may use the same port.
     """
-    ports = rows["srcport"][at].astype(np.int64) << 24 | rows["dstport"][at].astype(np.int64) << 8
+    ports = rows["srcport"][at].astype(np.int64) << 25 | rows["dstport"][at].astype(np.int64) << 9
     _, tuple_ = distinct(addresses, ports | rows["protocol"][at].astype(np.int64))
     order = np.lexsort((rows["first"][at], tuple_))
     of, first, last = tuple_[order], rows["first"][at][order], rows["last"][at][order]
@@ -555,8 +555,8 @@ def _around(rows: Mapping[str, npt.NDArray], connection: U64, at: I64, others: I
 def _connection(rows: Mapping[str, npt.NDArray]) -> U64:
     """A key of both ends with ports and protocol."""
     ports = (
-        rows["srcport"].astype(np.int64) << 24
-        | rows["dstport"].astype(np.int64) << 8
+        rows["srcport"].astype(np.int64) << 25
+        | rows["dstport"].astype(np.int64) << 9
         | rows["protocol"].astype(np.int64)
     )
     src = np.where(rows["src_who"] >= 0, rows["src_who"], NOBODY)

@@ -37,6 +37,7 @@ from flowlake.flows.sums import (
     KEYS,
     MEASURES,
     MOST_RECORDS,
+    NO_PROTOCOL,
     SOURCE_BITS,
     Sums,
 )
@@ -127,6 +128,7 @@ SOURCE_COUNTS = (
     "rejects",
     "stray_records",
     "stray_bytes",
+    "stray_lines",
     "repeated_events",
 )
 
@@ -163,6 +165,7 @@ class _Counts:
     rejects: int = 0
     stray_records: int = 0
     stray_bytes: int = 0
+    stray_lines: int = 0
     repeated_events: int = 0
     actions: int = 0
     longest: int = 0
@@ -191,6 +194,7 @@ class Summary:
         """Begins anew; what was held has been sent on."""
         self.addresses, self.interfaces = AddressCodes(), TextCodes()
         self._placed = np.zeros(0, dtype=np.bool_)
+        self._most = 0
         self.extras: dict[tuple | None, int] = {None: NULL}
         self.sources: dict[Source, int] = {}
         self.counts: list[_Counts] = []
@@ -251,11 +255,18 @@ class Summary:
         kept = (here | beside) & data
         if not bool(kept.any()):
             return
+        packets = _numbers(batch, "packets", names, size)
+        self._most += max(_total(amounts), _total(packets))
+        if self._most > MOST_BYTES:
+            raise OverflowError(
+                f"records of flow log {list(self.sources)[at].flow_log_id} sum up to more than {MOST_BYTES:,} bytes or "
+                "packets, which no network carries in an hour: the objects are damaged or forged"
+            )
         records = self._keys(batch, names, own, transit) | {
             "start": starts,
             "end": ends,
             "bytes": amounts,
-            "packets": _numbers(batch, "packets", names, size),
+            "packets": packets,
         }
         told = self._sums.add(at, records, kept)
         counts.records += told.records
@@ -289,7 +300,8 @@ class Summary:
             "extra": self._extra(batch, names),
             "action": action,
             "direction": direction,
-            **{name: _numbers(batch, name, names, size) for name in ("srcport", "dstport", "protocol", "tcp_flags")},
+            "protocol": _numbers(batch, "protocol", names, size, NO_PROTOCOL),
+            **{name: _numbers(batch, name, names, size) for name in ("srcport", "dstport", "tcp_flags")},
         }
 
     def _reporters(self, batch: pa.RecordBatch, names: set[str], transit: bool) -> npt.NDArray[np.int32]:
@@ -378,6 +390,7 @@ class Summary:
         """Counts NODATA and SKIPDATA lines."""
         counts.nodata += int(np.count_nonzero(here & (status == _NODATA)))
         counts.skipdata += int(np.count_nonzero(here & (status == _SKIPDATA)))
+        counts.stray_lines += int(np.count_nonzero(~here))
         # What was lost in an interval that reaches into the hour, by this clock or by the other reporter's, may
         # have begun in it.
         off = np.where(status == _SKIPDATA, 2 * CLOCK_SECONDS, 0)
@@ -439,6 +452,8 @@ SUMS = pa.schema([(name, pa.from_numpy_dtype(kind)) for name, kind in (KEYS | ME
 
 _OK, _NODATA, _SKIPDATA = 0, 1, 2
 
+MOST_BYTES = 1 << 62
+"""More can't be added up in 64 bits."""
 NEVER = (1 << 62, -(1 << 62))
 """The span from the first to the last of nothing."""
 
@@ -458,8 +473,14 @@ def _codes(column: pa.Array, codes: dict[str, int], otherwise: int) -> npt.NDArr
     return taken(column, of_texts, otherwise)
 
 
-def _numbers(batch: pa.RecordBatch, name: str, names: set[str], size: int) -> npt.NDArray:
-    return numbers(batch[name]) if name in names else np.zeros(size, dtype=np.int64)
+def _numbers(batch: pa.RecordBatch, name: str, names: set[str], size: int, of_null: int = 0) -> npt.NDArray:
+    return numbers(batch[name], of_null) if name in names else np.full(size, of_null, dtype=np.int64)
+
+
+def _total(values: I64) -> int:
+    """The sum, however large it is."""
+    safe = len(values) * int(values.max(initial=0)) < MOST_BYTES
+    return int(values.sum()) if safe else sum(values.tolist())
 
 
 def _said(number: int, texts: list | None) -> object:

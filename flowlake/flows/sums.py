@@ -43,6 +43,10 @@ KEYS = {
 # What is added up.
 MEASURES = dict.fromkeys(("bytes", "packets", "records", "first", "last", "opened"), np.int64) | {"answered": np.int8}
 
+NO_PROTOCOL = 256
+"""Of records that name no protocol: 0 is one."""
+_PROTOCOLS, _ACTIONS = NO_PROTOCOL + 1, 3
+
 _WIDTH = 8
 """Three words of the key, bytes, packets, first, last, and how many records are of it: see _COUNT_BITS."""
 _COUNT_BITS = 31
@@ -177,8 +181,8 @@ def _add(  # type: ignore[no-untyped-def]
             k1 = np.int64(interface[at]) << 2 * ADDRESS_BITS | one << ADDRESS_BITS | other
             k2 = np.int64(extra[at]) << 2 * ADDRESS_BITS | inner << ADDRESS_BITS | outer
             ports = np.int64(srcport[at]) << 16 | np.int64(dstport[at])
-            k3 = np.int64(source) << 50 | np.int64(slot) << 44 | np.int64(direction[at]) << 42
-            k3 |= np.int64(action[at]) << 40 | np.int64(protocol[at]) << 32 | ports
+            kind = (np.int64(direction[at]) * _ACTIONS + np.int64(action[at])) * _PROTOCOLS + np.int64(protocol[at])
+            k3 = np.int64(source) << 50 | np.int64(slot) << 44 | kind << 32 | ports
             key = np.uint64(k1) * np.uint64(0x9E3779B97F4A7C15)
             key = (key ^ (key >> np.uint64(32)) ^ np.uint64(k2)) * np.uint64(0xBF58476D1CE4E5B9)
             key = (key ^ (key >> np.uint64(32)) ^ np.uint64(k3)) * np.uint64(0x94D049BB133111EB)
@@ -241,8 +245,9 @@ def _unpack(  # type: ignore[no-untyped-def]
         interface[row], extra[row] = k1 >> 2 * ADDRESS_BITS, k2 >> 2 * ADDRESS_BITS
         src[row], dst[row] = k1 >> ADDRESS_BITS & _ADDRESS, k1 & _ADDRESS
         pkt_src[row], pkt_dst[row] = k2 >> ADDRESS_BITS & _ADDRESS, k2 & _ADDRESS
-        source[row], slot[row], direction[row] = k3 >> 50, k3 >> 44 & 63, k3 >> 42 & 3
-        action[row], protocol[row] = k3 >> 40 & 3, k3 >> 32 & 0xFF
+        source[row], slot[row], kind = k3 >> 50, k3 >> 44 & 63, k3 >> 32 & 0xFFF
+        protocol[row], way = kind % _PROTOCOLS, kind // _PROTOCOLS
+        direction[row], action[row] = way // _ACTIONS, way % _ACTIONS
         srcport[row], dstport[row] = k3 >> 16 & 0xFFFF, k3 & 0xFFFF
         amount[row], packets[row] = rows[row, 3], rows[row, 4]
         first[row], last[row] = rows[row, 5], rows[row, 6]

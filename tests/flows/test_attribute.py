@@ -476,6 +476,17 @@ def test_an_address_that_two_reachable_vpcs_could_hold_is_nobodys() -> None:
     )
     answer = run(inventory, {"fl-1": to("10.2.0.7", "10:05:00-10:05:30")})
     assert answer.show(*SERVER) == [(None, "none", 100, [])]
+    assert answer.coverage["fl-1"]["contested_bytes"] == 0
+
+
+def test_an_address_that_somebody_has_in_each_of_two_reachable_vpcs_is_contested() -> None:
+    """eni-far has 10.2.0.7 in vpc-2, eni-too the same in vpc-3: two claimants at one time."""
+    too = eni("eni-too", "10.2.0.7", vpc="vpc-3", subnet="subnet-3")
+    hub = [attached(name) for name in ("vpc-1", "vpc-2", "vpc-3")]
+    inventory = steady(VPC, VPC2, vpc("vpc-3", "10.2.0.0/16"), A, FAR, too, *hub, flow_log("fl-1"))
+    answer = run(inventory, {"fl-1": to("10.2.0.7", "10:05:00-10:05:30")})
+    assert answer.show("server_interface_id", "server_attribution") == [(None, "none")]
+    assert answer.coverage["fl-1"]["contested_bytes"] == 100
 
 
 # --- several addresses -----------------------------------------------------------------------------------------------

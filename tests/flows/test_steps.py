@@ -130,6 +130,19 @@ def test_a_record_that_says_no_start_is_a_reject_and_one_that_says_no_end_ends_a
     assert (covered["records"], covered["stray_records"], covered["max_aggregation_seconds"]) == (2, 0, 59)
 
 
+def test_a_protocol_or_port_that_is_not_told_is_null() -> None:
+    """'-' is null, never zero: protocol 0 is one, and port 0 none. In a line, and where the format lacks both."""
+    dashes = "eni-a 10.0.0.1 93.184.216.34 - - - 5 10:01:00 10:01:30 ACCEPT OK"
+    hop_by_hop = "eni-a 10.0.0.1 93.184.216.34 0 0 0 6 10:01:00 10:01:30 ACCEPT OK"
+    no_port = "eni-a 10.0.0.1 93.184.216.34 - - 6 7 10:01:00 10:01:30 ACCEPT OK"
+    answer = run(INVENTORY, {"fl-1": lines(PLAIN, "\n".join([dashes, hop_by_hop, no_port]))})
+    assert answer.show("uploaded", "protocol", "server_port") == [(5, None, None), (6, 0, None), (7, 6, None)]
+    lacking = "interface-id srcaddr dstaddr bytes start end action"
+    answer = run(INVENTORY, {"fl-1": lines(lacking, "eni-a 10.0.0.1 93.184.216.34 5 10:01:00 10:01:30 ACCEPT")})
+    assert answer.show("uploaded", "protocol", "server_port") == [(5, None, None)]
+    assert {"protocol", "srcport", "dstport"} <= set(answer.coverage["fl-1"]["format_lacks"])
+
+
 def test_a_format_without_end_is_read_and_the_lack_is_named() -> None:
     text = "interface-id srcaddr dstaddr srcport dstport protocol packets bytes start action log-status"
     log = lines(text, "eni-a 10.0.0.1 10.0.0.2 40000 443 6 1 5 10:01:00 ACCEPT OK")

@@ -16,7 +16,7 @@ from flowlake.flows.evidence import examine
 from flowlake.flows.lookup import compile_book
 from flowlake.flows.read import read_blocks
 from flowlake.flows.summarise import Source, Summary, slot_seconds
-from flowlake.flows.sums import BEFORE
+from flowlake.flows.sums import BEFORE, NO_PROTOCOL
 from tests.flows.worked import FLAGS, HOUR, PLAIN, eni, flow_log, lines, run, seconds, steady, vpc
 
 LOG = Source("fl-1", "111111111111", "us-east-1")
@@ -108,10 +108,10 @@ def test_null_and_lacking_fields_are_not_mistaken_for_values() -> None:
         for r in summary.sums().to_pylist()
     ]
     assert sorted(rows, key=lambda r: r[-1]) == [
-        (0, 0, 0, summarise.UNKNOWN_ACTION, 0, 5),
+        (0, 0, NO_PROTOCOL, summarise.UNKNOWN_ACTION, 0, 5),
         (65535, 65535, 255, summarise.REJECT, 11, 7),
         (65535, 65534, 255, summarise.ACCEPT, 11, 9),
-        (0, 0, 0, summarise.UNKNOWN_ACTION, 0, 11),
+        (0, 0, NO_PROTOCOL, summarise.UNKNOWN_ACTION, 0, 11),
     ]
 
 
@@ -164,7 +164,19 @@ def test_nodata_and_skipdata_are_counted_in_the_hour_they_begin_in() -> None:
     counts = summary.counts[0]
     # A SKIPDATA line that carries values is lost coverage all the same: its 99 bytes are no traffic.
     assert (counts.nodata, counts.skipdata, counts.records, counts.bytes, counts.stray_records) == (1, 2, 0, 0, 0)
+    assert counts.stray_lines == 2
     assert pa.types.is_int64(summary.sums().schema.field("bytes").type)
+
+
+def test_what_can_not_be_added_up_is_said() -> None:
+    """4,097 records of a pebibyte, the most that one may have: more than 62 bits hold, in one block or in several."""
+    pebibyte = "eni-a 10.0.0.1 10.0.0.2 1 2 6 1125899906842624 10:01:00 10:01:59 ACCEPT OK"
+    with pytest.raises(OverflowError, match="flow log fl-1 sum up to more than"):
+        summed(lines(PLAIN, "\n".join([pebibyte] * 4097)))
+    half = lines(PLAIN, "\n".join([pebibyte] * 2048))
+    assert summed(half, half).counts[0].bytes == 1 << 62
+    with pytest.raises(OverflowError, match="damaged or forged"):
+        summed(half, half, half)
 
 
 def test_the_longest_record_is_known() -> None:
