@@ -174,17 +174,17 @@ def _attribute_part(
         col, own, sends, receives, forwards, transit, packet_addresses, columns, is_client
     )
     position[(reporter < 0) & (forwards == 0)] = UNSAID_POSITION
-    _place_gateways(gateway & ~transit, leg, position, columns)
+    to_inside = _place_gateways(gateway & ~transit, leg, position, columns)
     unsaid = position == UNSAID_POSITION
     stranger = ~own & (reporter >= len(lookup.interfaces)) & (forwards == 0)
     # Of an interface whose VPC nobody knows, the other end's own records can't be found.
-    nowhere = (vpc < 0) & own & _unheld_private(columns)
+    nowhere = (vpc < 0) & ~transit & _unheld_private(columns)
     doubts[unsaid | stranger | nowhere] |= UNSURE
     columns |= {
         "source": source,
         "reporter": reporter,
         "position": position,
-        "outward": (position == BETWEEN) & sends,
+        "outward": (position == BETWEEN) & (sends | to_inside),
         "shows_own": ~packet_addresses & ~transit,
         "leg": leg,
         "duplicate": _duplicate(hints, reporter, col, worker.sources),
@@ -219,10 +219,11 @@ def _attribute_part(
 
 def _place_gateways(
     gateway: Bools, leg: npt.NDArray[np.int8], position: npt.NDArray[np.int8], ends: Mapping[str, Any]
-) -> None:
+) -> Bools:
     """Leg and position of IPv4 records that name no interface though their format would: a regional NAT gateway's.
 
     Between an address of the VPC and a public one it is the gateway's inside, between two public ones its outside.
+    Returns which of those inside went in, from the gateway.
     """
     ipv4 = gateway & (ends["src_high"] == 0) & (ends["dst_high"] == 0)
     src_public, dst_public = (
@@ -232,6 +233,8 @@ def _place_gateways(
     inside, outside = ipv4 & (src_public != dst_public), ipv4 & src_public & dst_public
     leg[inside], leg[outside] = NAT_INSIDE, NAT_OUTSIDE
     position[inside | outside] = BETWEEN
+    went_in: Bools = inside & src_public
+    return went_in
 
 
 def _unheld_private(ends: Mapping[str, Any]) -> Bools:

@@ -46,7 +46,7 @@ def digest_of(book: Book, hour_ends: int) -> str:
             ]
             digest.update(_bytes_of(pc.binary_join_element_wise(*(n.cast(pa.string()) for n in of_times), "", " ")))
     t = book.topology
-    facts = [t.vpc_ranges, t.reachable, t.routes, {k: vars(v) for k, v in t.flow_logs.items()}, t.public]
+    facts = [t.vpc_ranges, t.reachable, t.routes, {k: vars(v) for k, v in t.flow_logs.items()}, t.public, t.born]
     digest.update(json.dumps(facts, sort_keys=True).encode())
     return digest.hexdigest()
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from flowlake.flows import roles
 from flowlake.flows.addresses import is_public
 from flowlake.flows.buckets import ENDS, end_address, end_vpc, in_turn
+from flowlake.flows.evidence import NOT_LOGGED
 from flowlake.flows.handshakes import TCP, of_connections
 from flowlake.flows.hashing import distinct
 from flowlake.flows.lookup import NOBODY, each_of, ever_holds, mix
@@ -129,14 +130,19 @@ def _settle_own_ends(rows: Rows, world: World) -> Rows:
         scope, public = rows[f"{end}_scope"][at], is_public(rows[f"{end}_high"][at], rows[f"{end}_low"][at])
         outside = np.where(np.isin(vpc, list(world.lookup.ranges)), scope != vpc, (scope < 0) & public)
         others[end] = np.where(holder >= 0, holder != reporter, outside)
+    ported = has_ports(rows["protocol"][at]) & (rows["srcport"][at] > 0) & (rows["dstport"][at] > 0)
     filled = dict(rows)
     filled["position"] = rows["position"].copy()
     for end, far, place, bit in (("src", "dst", SENDER, CONTESTED_SRC), ("dst", "src", RECEIVER, CONTESTED_DST)):
         untold = (rows[f"{end}_who"][at] < 0) & (rows[f"{end}_scope"][at] == vpc) & (vpc >= 0)
         mine = others[far] & ~others[end] & untold
-        if bool(mine.any()):
-            _fill(filled, world, end, at[mine], reporter[mine], INTERFACE, bit | UNSURE)
-            filled["position"][at[mine]] = place
+        # Whether the far end recorded the same can be told by ports, or where it records nothing.
+        penalty, who = world.hints.penalty, rows[f"{far}_who"][at]
+        silent = (who >= 0) & (penalty[np.where(who >= 0, who, 0)] == NOT_LOGGED)
+        for some, bits in ((mine & (ported | silent), bit | UNSURE), (mine & ~(ported | silent), bit)):
+            if bool(some.any()):
+                _fill(filled, world, end, at[some], reporter[some], INTERFACE, bits)
+                filled["position"][at[some]] = place
     return filled
 
 
@@ -214,6 +220,7 @@ class _OwnRecords:
             near = apart <= GAP_SECONDS
             near &= self.world.hints.interface_vpc[self.holder[c]] == scope[r]
             near &= ~self._ended_before(one, self.holder[c]) & (self.holder[c] != self._far_reporter[one])
+            near &= self.world.lookup.born_by(self.holder[c], last[one] + self.world.settings.clock_slack_seconds)
             near &= self._may_have_held(end, one, other, c)
             _note(who, several, r, near, self.holder[c])
             _note(near_by, several_near_by, r, near & (apart <= self.world.settings.two_clocks_seconds), self.holder[c])

@@ -203,6 +203,14 @@ def _own(
     NAT instance, a router, an overlay's pods).
     """
     own = (local == local_pkt) | (forwards[code] == 0)
+    # Of IPv6 what passes shows its own addresses throughout: only what the book gives to the interface is its own.
+    passing = np.flatnonzero((forwards[code] > 0) & (high[local_pkt] != 0))
+    own[passing] = (
+        (interface[code[passing]] >= 0)
+        & ever_holds(lookup, np.maximum(interface[code[passing]], 0), high[local_pkt[passing]], low[local_pkt[passing]])
+        if len(lookup.interfaces)
+        else False
+    )
     asked = np.flatnonzero(own & (local != local_pkt))
     if not len(asked):
         return own

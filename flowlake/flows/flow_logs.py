@@ -81,16 +81,24 @@ class Reporting:
 
     def accepts(self) -> tuple[int, ...]:
         """The flow logs that count of what was accepted, the best one first."""
-        kinds = {s: self.logs[s].traffic_type for s in self.told}
-        return self._in_turn(
-            s
-            for s, told in self.told.items()
-            if kinds[s] in ("ALL", "ACCEPT") or (kinds[s] is None and told.actions != 1 << REJECT)
-        )
+        return self._in_turn(self._of_kind("ACCEPT", ACCEPT) or self._unknown(but=1 << REJECT))
 
     def rejects(self) -> tuple[int, ...]:
         """The flow logs that count of what was rejected, the best one first."""
-        return self._in_turn(s for s in self.told if self.logs[s].traffic_type != "ACCEPT")
+        return self._in_turn(self._of_kind("REJECT", REJECT) or self._unknown())
+
+    def _of_kind(self, traffic_type: str, action: int) -> list[int]:
+        """Those that are known to log an action, or have shown that they do."""
+        kinds = {s: self.logs[s].traffic_type for s in self.told}
+        return [
+            s
+            for s, told in self.told.items()
+            if kinds[s] in ("ALL", traffic_type) or (kinds[s] is None and told.actions >> action & 1)
+        ]
+
+    def _unknown(self, but: int = -1) -> list[int]:
+        """Those of which nothing tells what they log, but for those that showed just these actions."""
+        return [s for s, told in self.told.items() if self.logs[s].traffic_type is None and told.actions != but]
 
     def penalty(self, accepts: Sequence[int], rejects: Sequence[int]) -> int:
         """What those that count lack together."""
@@ -125,14 +133,14 @@ class Reporting:
     def _in_turn(self, some: Iterable[int]) -> tuple[int, ...]:
         """Of these those that count: the best, and each that told of a time before or after all that count already.
 
-        Two that tell of one time differ by an aggregation interval at its ends: only what reaches further than that,
+        Two that tell of one time may differ by two aggregation intervals at its ends: only what reaches further,
         or lies wholly beside, is another time.
         """
         count: list[int] = []
         for s in sorted(some, key=self._rank):
             first, last = self.told[s].first, self.told[s].last
             others = [self.told[b] for b in count]
-            further = 60 * max(self.logs[b].interval for b in (*count, s))
+            further = 2 * 60 * max(self.logs[b].interval for b in (*count, s))
             if all(first >= other.last or last <= other.first for other in others) or (
                 first < min(other.first for other in others) - further
                 or last > max(other.last for other in others) + further
@@ -143,21 +151,17 @@ class Reporting:
     def _rank(self, s: int) -> tuple:
         # Of whole ones the same in every hour: their intervals begin at different minutes, so that by what lies at
         # the hour's edges each would have its turn, and what lies there counted twice or not at all.
-        log, lacks, held, is_whole = self.logs[s], self.lacks[s], self._held[s], self._whole[s]
+        log, lacks, held = self.logs[s], self.lacks[s], self.told[s].bytes
+        proved = not lacks and not self._has_gap(self.told[s].mask, log.interval)
+        unproved = (False, 0) if proved else (not self._whole[s], -held)
         most_first = -held if lacks & LOSSY else 0
-        return lacks, log.traffic_type != "ALL", most_first, not is_whole, -held, log.flow_log_id, s
+        return lacks, log.traffic_type != "ALL", most_first, not proved, *unproved, log.flow_log_id, s
 
     @cached_property
     def _whole(self) -> dict[int, bool]:
         """Whether each told of as many minutes as any, but for an interval."""
         covered = {s: (told.mask & WHOLE_HOUR).bit_count() for s, told in self.told.items()}
         return {s: covered[s] + self.logs[s].interval >= max(covered.values()) for s in self.told}
-
-    @cached_property
-    def _held(self) -> dict[int, int]:
-        """The bytes of each. Where NODATA tells of silence, minutes tell which of them is whole: then 0."""
-        silence_told = all(self.logs[s].tells_silence for s in self.told)
-        return {s: 0 if silence_told and not self.lacks[s] & LOSSY else told.bytes for s, told in self.told.items()}
 
     def _minutes(self, order: Sequence[int]) -> int:
         """The minutes told by several, of each those beside the time of the ones before it."""

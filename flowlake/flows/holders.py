@@ -221,8 +221,9 @@ def _by_attestation(world: World, asked: _Asked) -> _Seen:
         a = first[r] + k
         holder, known = hints.attested_interface[a], hints.attested_sure[a]
         mask = hints.attested_mask[a] & _alive(world, holder)
+        born = world.lookup.born_by(holder, asked.end[r] + slack)
         for found, more, span in ((near, several, wide), (then, several_then, tight)):
-            used = (mask & span[r] != 0) & known
+            used = (mask & span[r] != 0) & known & born
             more[r] |= used & (found[r] >= 0) & (found[r] != holder)
             found[r] = np.where(used & (found[r] < 0), holder, found[r])
         at = flat[r] + k

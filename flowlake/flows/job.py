@@ -551,9 +551,9 @@ def _lives(book: Book) -> dict[str, tuple[int, int]]:
     ids = states["interface_id"].combine_chunks()
     ended = pc.is_in(states["to_source"], pa.array(["event", "absence"])).to_numpy()
     gone = np.where(ended, states["valid_to"].to_numpy(), OPEN)
-    # States of an interface lie together.
+    # States of an interface lie together, the last one at the end.
     first = np.flatnonzero(np.append(True, pc.not_equal(ids[1:], ids[:-1]).to_numpy(False)))
-    born, gone = np.minimum.reduceat(states["valid_from"].to_numpy(), first), np.maximum.reduceat(gone, first)
+    born, gone = np.minimum.reduceat(states["valid_from"].to_numpy(), first), gone[np.append(first[1:], len(gone)) - 1]
     lives = zip(born.tolist(), np.maximum(gone, 0).tolist(), strict=True)
     return dict(zip(ids.take(pa.array(first)).to_pylist(), lives, strict=True))
 

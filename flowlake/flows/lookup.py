@@ -181,12 +181,22 @@ class Lookup:
     public_low: U64 = field(default_factory=lambda: np.zeros(0, np.uint64))
     """Public IPv4 addresses that interfaces had at some time of the book; public_interface: which one, row by row."""
     public_interface: I32 = field(default_factory=lambda: np.zeros(0, np.int32))
+    born: I64 = field(default_factory=lambda: np.zeros(0, np.int64))
+    """When (ms) each interface was made, of those of which it is told and that were made in the book's time; else long
+    before.
+    """
 
     def own_state(self, interface: I32, at: I64) -> I64:
         """The state of an interface at a moment: before its first the first, after its last the last; NOBODY where it
         has none.
         """
         return states_at(self.state_first, self.state_from, interface, at)
+
+    def born_by(self, interface: I32, moment: I64) -> Bools:
+        """Whether each interface, of the book or not, was there by a moment (epoch s), as far as is told."""
+        born = np.append(self.born, -OPEN)[np.where(interface < len(self.born), interface, -1)]
+        there: Bools = born <= moment * 1000
+        return there
 
     @cached_property
     def only_claimant(self) -> I32:
@@ -408,7 +418,16 @@ def compile_book(book: Book) -> Lookup:
         },
         listens,
         *_public(book, interfaces),
+        _born(book, interfaces),
     )
+
+
+def _born(book: Book, interfaces: Names) -> I64:
+    born = np.full(len(interfaces), -OPEN)
+    made = book.topology.born
+    codes = interfaces.codes(list(made))
+    born[codes[codes >= 0]] = np.array(list(made.values()), dtype=np.int64)[codes >= 0]
+    return born
 
 
 def _both(states: pa.Table, claims: pa.Table, name: str) -> pa.ChunkedArray:

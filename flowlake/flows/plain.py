@@ -110,6 +110,8 @@ def plain_ones(swept: Swept, gathered: Gathered, begins: int, ends: int) -> tupl
     attached = np.where(_not_empty(swept, "attachment_id", content), attached, OPEN)
     created, told_created = _times(swept, "created_at", content)
     right &= told_attached & told_created
+    # When it was made in the book's time counts apart.
+    right &= (created < begins) | (created == OPEN)
     first, last = first[content], last[content]
     plain = Plain(swept, content, ids, addr, first, last, attached, created, np.zeros(0, np.int64))
     plain.gone_by = _gone_by(plain, gathered)

@@ -141,12 +141,17 @@ def _hidden_by_gateways(rows: Mapping[str, npt.NDArray]) -> tuple[Bools, Bools]:
     inside = (rows["position"] == BETWEEN) & (rows["leg"] == NAT_INSIDE) & ~rows["shows_own"] & ~rows["duplicate"]
     if not bool(inside.any()):
         return nobody, nobody
-    src, dst = _ends(rows)
-    # What comes in to a gateway is from who is behind it, and what leaves it inside is for them.
-    outward = rows["outward"][inside]
-    behind, beyond = np.where(outward, dst[inside], src[inside]), np.where(outward, src[inside], dst[inside])
-    pairs = np.unique(behind << 32 | beyond)
-    return np.isin(dst << 32 | src, pairs), np.isin(src << 32 | dst, pairs)
+    unknown = inside & _some_end_unknown(rows)
+    hidden_src, hidden_dst = nobody, nobody.copy()
+    # An end that the gateway's record does not tell may have a name in the other's: there the addresses tell.
+    for saw, (src, dst) in ((inside, _ends(rows)), (unknown, _addresses(rows))):
+        # What comes in to a gateway is from who is behind it, and what leaves it inside is for them.
+        outward = rows["outward"][saw]
+        behind, beyond = np.where(outward, dst[saw], src[saw]), np.where(outward, src[saw], dst[saw])
+        pairs = np.unique(behind << 32 | beyond)
+        hidden_src |= np.isin(dst << 32 | src, pairs)
+        hidden_dst |= np.isin(src << 32 | dst, pairs)
+    return hidden_src, hidden_dst
 
 
 def _ends(rows: Mapping[str, npt.NDArray]) -> tuple[I64, I64]:
@@ -157,6 +162,12 @@ def _ends(rows: Mapping[str, npt.NDArray]) -> tuple[I64, I64]:
         known = np.concatenate([rows["src_who"], rows["dst_who"]]) >= 0
         columns.append(both if name == "who" else np.where(known, np.uint64(0), both))
     number = distinct(*columns)[1]
+    return number[: len(rows["src_who"])], number[len(rows["src_who"]) :]
+
+
+def _addresses(rows: Mapping[str, npt.NDArray]) -> tuple[I64, I64]:
+    """Numbers of the addresses of the source and the destination of each row."""
+    number = distinct(*(np.concatenate([rows[f"src_{name}"], rows[f"dst_{name}"]]) for name in ("high", "low")))[1]
     return number[: len(rows["src_who"])], number[len(rows["src_who"]) :]
 
 

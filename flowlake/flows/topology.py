@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from flowlake.flows.fold import (
     OPEN,
     Timelines,
+    millis,
 )
 from flowlake.lake.observations import Row
 
@@ -33,7 +34,8 @@ class FlowLog:
 @dataclass
 class Topology:
     """What lies where: VPC ranges, what each VPC could route to, subnets' zones and ways out, flow logs, accounts; and
-    which interfaces had which public address at any time of the book.
+    which interfaces had which public address at any time of the book. born: when (epoch ms) interfaces were made, of
+    those that were after its begin, as far as it was told.
     """
 
     vpc_ranges: dict[str, list[str]] = field(default_factory=dict)
@@ -42,6 +44,7 @@ class Topology:
     flow_logs: dict[str, FlowLog] = field(default_factory=dict)
     vpc_owner: dict[str, tuple[str | None, str | None]] = field(default_factory=dict)
     public: dict[str, list[str]] = field(default_factory=dict)
+    born: dict[str, int] = field(default_factory=dict)
 
 
 def _alive(timelines: Timelines, kind: str, begins: int, ends: int) -> Iterator[tuple[str, Row]]:
@@ -110,6 +113,9 @@ def topology_of(timelines: Timelines, begins: int, ends: int) -> Topology:
         )
     public: dict[str, set[str]] = {}
     for interface_id, line in timelines.get("interface", {}).items():
+        created = line.states[-1].attributes.get("created_at") if line.states else None
+        if created and millis(created) >= begins:
+            topology.born[interface_id] = millis(created)
         for state in line.states:
             if state.valid_to >= begins:
                 for address in state.attributes.get("public_addresses") or ():

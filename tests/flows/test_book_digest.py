@@ -51,7 +51,7 @@ def row_by_row(book: Book) -> str:
     for c in claims:
         digest.update(b"%d %d %d " % (c.valid_from, min(c.valid_to, hour_ends), c.is_primary))
     t = book.topology
-    facts = [t.vpc_ranges, t.reachable, t.routes, {k: vars(v) for k, v in t.flow_logs.items()}, t.public]
+    facts = [t.vpc_ranges, t.reachable, t.routes, {k: vars(v) for k, v in t.flow_logs.items()}, t.public, t.born]
     digest.update(json.dumps(facts, sort_keys=True).encode())
     return digest.hexdigest()
 

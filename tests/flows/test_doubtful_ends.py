@@ -20,6 +20,7 @@ from tests.flows.worked import (
     lines,
     peering,
     run,
+    stamp,
     steady,
     sweep,
     vpc,
@@ -231,3 +232,107 @@ def test_the_far_end_of_a_record_is_never_its_own_reporter() -> None:
     answer = run(inventory, {"fl-a": log})
     assert answer.fates == {"counted": 107}
     assert answer.show("server_interface_id", uploaded=100) in ([(None,)], [("eni-b",)])
+
+
+W, EIP = "93.184.216.34", "52.0.0.9"
+
+
+def test_what_passes_a_transit_gateway_by_ipv6_is_not_its_interfaces_own() -> None:
+    """IPv6 shows its own addresses on the gateway's interface too; the ends do not log, so its records count."""
+    one, two = "2600:1f18:0:a00::1", "2600:1f18:0:b00::1"
+    ranges = [vpc("vpc-a", "10.0.0.0/16", "2600:1f18:0:a00::/56"), vpc("vpc-b", "10.1.0.0/16", "2600:1f18:0:b00::/56")]
+    gateway = eni("eni-t", "10.1.8.8", vpc="vpc-b", subnet="subnet-t", interface_type="transit_gateway")
+    ends = [eni("eni-a", "10.0.0.1", one, vpc="vpc-a"), eni("eni-b", "10.1.0.1", two, vpc="vpc-b", subnet="subnet-b")]
+    time = "10:10:00 10:10:10 ACCEPT OK"
+    log = f"""
+    eni-t {one} {two} 40000 443 6 100 {time} {one} {two} egress
+    eni-t {two} {one} 443 40000 6 9000 {time} {two} {one} ingress
+    """
+    inventory = steady(*ranges, gateway, *ends, attached("vpc-a"), attached("vpc-b"), flow_log("fl-t"))
+    answer = run(inventory, {"fl-t": lines(PACKETS + " flow-direction", log)})
+    ways = ("client_interface_id", "server_interface_id", "leg", "uploaded", "downloaded")
+    assert answer.show(*ways) == [("eni-a", "eni-b", "direct", 100, 9000)]
+
+
+def test_what_a_nameless_gateway_sent_in_counts_once_without_directions() -> None:
+    """A regional NAT gateway in a format without resource-id and flow-direction: 300 bytes up, 700 down."""
+    records = [
+        ("eni-a", "10.0.0.1", W, 50000, 443, 300), ("eni-a", W, "10.0.0.1", 443, 50000, 700),
+        ("-", "10.0.0.1", W, 50000, 443, 300), ("-", EIP, W, 61000, 443, 300),
+        ("-", W, EIP, 443, 61000, 700), ("-", W, "10.0.0.1", 443, 50000, 700),
+    ]  # fmt: skip
+    text = "\n".join(
+        f"{who} {s} {d} {sp} {dp} 6 {n} 10:01:00 10:01:59 ACCEPT OK {s} {d}" for who, s, d, sp, dp, n in records
+    )
+    covers = {**flow_log("fl-1"), "detail": {"traffic_type": "ALL", "resource_id": "vpc-1"}}
+    answer = run(steady(VPC, A, covers), {"fl-1": lines(PACKETS, text)})
+    assert answer.fates == {"counted": 1000, "other_reporter": 1000, "nat_outside": 1000}
+
+
+def test_a_gateway_whose_vpc_nobody_tells_may_double_and_says_so() -> None:
+    """v11's interface-type tells that eni-n is a NAT gateway, and nothing tells in which VPC."""
+    tail = "10:01:00 10:01:59 ACCEPT OK"
+    log = f"""
+    eni-a 10.0.0.1 {W} 50000 443 6 300 {tail} 10.0.0.1 {W} egress interface
+    eni-n 10.0.0.1 10.0.9.9 50000 443 6 300 {tail} 10.0.0.1 {W} ingress nat_gateway
+    """
+    answer = run(steady(VPC, A, flow_log("fl-a")), {"fl-a": lines(f"{PACKETS} flow-direction interface-type", log)})
+    assert answer.show("leg", "flags") == [("direct", []), ("nat_inside", ["possibly_doubled"])]
+
+
+def test_a_stranger_that_pinged_one_other_may_double_and_says_so() -> None:
+    """eni-x is in no inventory and shows two addresses; without ports the other's record can't be told as the same."""
+    covers = {**flow_log("fl-x"), "detail": {"traffic_type": "ALL", "resource_id": "vpc-1"}}
+    record = """
+    {0} 10.0.0.7 10.0.0.1 {1} 100 10:10:00 10:10:10 ACCEPT OK
+    {0} 10.0.0.1 10.0.0.7 {2} 30 10:10:00 10:10:10 ACCEPT OK
+    """
+    for there, back, total in (("40000 443 6", "443 40000 6", 130), ("0 0 1", "0 0 1", 160)):
+        logs = {f"fl-{x}": lines(PLAIN, record.format(f"eni-{x}", there, back)) for x in "xa"}
+        answer = run(steady(VPC, A, covers, flow_log("fl-a")), logs)
+        assert answer.fates["counted"] == total
+        assert any("possibly_doubled" in row["flags"] for row in answer.rows) == (total > 130)
+
+
+def test_an_interface_is_not_attested_before_it_was_made() -> None:
+    """Nobody had 10.0.0.5 from 10:27 to 10:31, all was told. What eni-a recorded of it at 10:28:40 is not eni-new's,
+    who used it at 10:31:30, by another port.
+    """
+    known = [VPC, A, flow_log("fl-a", interval=60), flow_log("fl-n", interval=60)]
+    inventory = [
+        *sweep("09:00", *known, OLD),
+        gone("10:27:00", "eni-old"),
+        event("10:31:00", {**NEW, "created_at": stamp("10:31:00")}),
+        *sweep("12:00", *known, NEW),
+    ]
+    record = "{} {} {} 443 6 {} {} ACCEPT OK {}"
+    logs = {
+        "fl-a": record.format("eni-a", "10.0.0.5 10.0.0.1", 40001, 900, "10:28:40 10:29:40", "10.0.0.5 10.0.0.1"),
+        "fl-n": record.format("eni-new", "10.0.0.5 10.0.0.9", 50000, 70, "10:31:30 10:31:50", "10.0.0.5 10.0.0.9"),
+    }
+    answer = run(inventory, {log: lines(PACKETS, text) for log, text in logs.items()})
+    assert named(answer, 900) == {None}
+
+
+@pytest.mark.parametrize("ports", [["0 0 1"] * 4, ["50000 443 6", "443 50000 6", "61000 443 6", "443 61000 6"]])
+def test_what_a_client_sent_through_a_private_gateway_that_can_not_name_it_counts(ports: list[str]) -> None:
+    """eni-a was deleted 30 s after its ping: the gateway's record, which has but the address, is nobody's."""
+    there, back, beyond, from_beyond = ports
+    gateway = eni("eni-nat", "10.0.9.9", interface_type="nat_gateway")
+    server = eni("eni-s", "10.1.0.7", vpc="vpc-2", subnet="subnet-2")
+    time = "10:10:00 10:10:20 ACCEPT OK"
+    c, s, n = "10.0.0.1", "10.1.0.7", "10.0.9.9"
+    logs = {
+        "fl-c": f"eni-a {c} {s} {there} 300 {time} {c} {s}\neni-a {s} {c} {back} 700 {time} {s} {c}",
+        "fl-n": f"""
+            eni-nat {c} {n} {there} 300 {time} {c} {s}
+            eni-nat {n} {s} {beyond} 300 {time} {n} {s}
+            eni-nat {s} {n} {from_beyond} 700 {time} {s} {n}
+            eni-nat {n} {c} {back} 700 {time} {s} {c}""",
+        "fl-s": f"eni-s {n} {s} {beyond} 300 {time} {n} {s}\neni-s {s} {n} {from_beyond} 700 {time} {s} {n}",
+    }
+    ranges = [VPC, vpc("vpc-2", "10.1.0.0/16"), attached("vpc-1"), attached("vpc-2")]
+    rest = [*ranges, gateway, server, *map(flow_log, logs)]
+    inventory = [*sweep("09:00", A, *rest), gone("10:10:50", "eni-a"), *sweep("12:00", *rest)]
+    answer = run(inventory, {log: lines(PACKETS, text) for log, text in logs.items()})
+    assert answer.fates["counted"] == 1000

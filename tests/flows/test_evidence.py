@@ -212,3 +212,12 @@ def test_fields_a_format_lacks_are_named() -> None:
     assert answer.show(*columns, uploaded=100, action="UNKNOWN") == [
         ("10.0.0.1", "93.184.216.34", None, "UNKNOWN", 100, "unknown", None, None)
     ]
+
+
+def test_an_interface_that_changed_before_it_was_deleted_lacks_nothing_after_its_end() -> None:
+    """eni-b told of each minute until its deletion at 10:20; its tags had changed at 10:05."""
+    quiet = "\n".join(f"eni-b - - - - - - 10:{at:02d}:00 10:{at:02d}:59 - NODATA" for at in range(20))
+    known = [VPC, flow_log("fl-b", interval=60)]
+    changed = event("10:05:00", {"kind": "tags", "entity_id": "eni-b"}, tags={"a": "2"})
+    inventory = [*sweep("09:00", *known, B), changed, gone("10:20:00", "eni-b"), *sweep("12:00", *known)]
+    assert run(inventory, {"fl-b": lines(PLAIN, quiet)}).penalties() == {"eni-b": 0}

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import pytest
+
 from flowlake.flows.evidence import GAPS, SKIPPED
-from tests.flows.worked import PLAIN, Answer, eni, flow_log, lines, run, steady, vpc
+from tests.flows.worked import HOUR, PLAIN, Answer, eni, flow_log, lines, run, steady, vpc
 
 A = eni("eni-a", "10.0.0.1")
 LOGS = [flow_log(f"fl-{number}", interval=60) for number in (1, 2, 3)]
@@ -65,3 +69,55 @@ def test_what_one_of_them_lost_is_lacking_and_what_another_tells_is_not() -> Non
     assert answer.penalties()["eni-a"] == SKIPPED
     alone = run(INVENTORY, {"fl-1": lines(PLAIN, logs["fl-1"])})
     assert alone.penalties()["eni-a"] == GAPS
+
+
+def test_one_of_unknown_kind_stands_in_for_no_action_that_it_never_showed() -> None:
+    """fl-1 logs all and lost an interval; fl-2, which the inventory does not know, shows what was accepted and lost
+    nothing: what was refused stands in fl-1 alone.
+    """
+    accepted = "eni-a 10.0.0.1 93.184.216.34 50000 443 6 100 10:10:00 10:10:10 ACCEPT OK"
+    refused = "eni-a 10.0.0.1 93.184.216.34 50001 23 6 900 10:12:00 10:12:10 REJECT OK"
+    texts = {"fl-1": f"{accepted}\n{refused}\n{LOST.format('10:40:00', '10:41:00')}", "fl-9": accepted}
+    answer = run(INVENTORY, {log: lines(PLAIN, text) for log, text in texts.items()})
+    assert sorted(answer.show("action", "uploaded")) == [("ACCEPT", 100), ("REJECT", 900)]
+
+
+def test_one_of_unknown_kind_that_showed_nothing_takes_no_traffic_away() -> None:
+    """fl-9 may log refusals only: it says NODATA in every minute; fl-1 lacks some minutes, and holds the traffic."""
+    nodata = "eni-a - - - - - - 10:{:02d}:00 10:{:02d}:59 - NODATA"
+    quiet = "\n".join(nodata.format(at, at) for at in range(1, 60) if not 40 <= at < 45)
+    texts = {"fl-1": f"{minutes(0, 1)}\n{quiet}", "fl-9": "\n".join(nodata.format(at, at) for at in range(60))}
+    answer = run(INVENTORY, {log: lines(PLAIN, text) for log, text in texts.items()})
+    assert counted(answer) == {"fl-1": (100, 0), "fl-9": (0, 0)}
+
+
+def packets_log(interval: int, begins: int, packets: list[tuple[int, int]]) -> str:
+    """What a flow log tells from 10:00 to 12:00 of packets (second, client port) of 100 bytes: start and end of a
+    record are those of its packets; an interval without any says NODATA. begins: the second of its first interval.
+    """
+    text = []
+    for at in range(begins, 7200, interval):
+        here = [packet for packet in packets if at <= packet[0] < at + interval]
+        for port in {port for _, port in here}:
+            times = [second for second, of in here if of == port]
+            tail = f"{100 * len(times)} {clock(min(times))} {clock(max(times))} ACCEPT OK"
+            text.append(f"eni-a 10.0.0.1 93.184.216.34 {port} 443 6 {tail}")
+        if not here:
+            text.append(f"eni-a - - - - - - {clock(at)} {clock(at + interval - 1)} - NODATA")
+    return lines(PLAIN, "\n".join(text))
+
+
+def clock(second: int) -> str:
+    return f"{10 + second // 3600:02d}:{second % 3600 // 60:02d}:{second % 60:02d}"
+
+
+@pytest.mark.parametrize("busy", [range(320, 3000, 600), range(3920, 7200, 600), ()])
+def test_of_two_whole_ones_the_same_counts_in_a_busy_hour_and_in_a_quiet_one(busy: Iterable[int]) -> None:
+    """A connection goes over 11:00, where their intervals end at different times: with another choice in each hour its
+    bytes counted twice or not at all.
+    """
+    packets = [(3510 + 60 * n, 40000) for n in range(5)] + [(second, 41000) for second in busy]
+    inventory = steady(vpc("vpc-1", "10.0.0.0/16"), A, flow_log("fl-1"), flow_log("fl-2", interval=60))
+    logs = {"fl-1": packets_log(600, -300, packets), "fl-2": packets_log(60, 0, packets)}
+    hours = [run(inventory, logs, hour=HOUR.plus(n)) for n in range(2)]
+    assert sum(row["uploaded"] for answer in hours for row in answer.rows) == 100 * len(packets)
