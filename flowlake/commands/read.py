@@ -86,9 +86,10 @@ def _read(name: str, format: str | None, counts: Counter[str], lacks: dict[str, 
     try:
         for block in _blocks(name, format):
             lines += block.lines
-            if block.records.num_rows:
-                lacks |= dict.fromkeys(lacking(block.fields, block.kind == "transit_gateway"))
+            before = counts["records"]
             _print_records(block.records, counts)
+            if counts["records"] > before:
+                lacks |= dict.fromkeys(lacking(block.fields, block.kind == "transit_gateway"))
             for reject in block.rejects.to_pylist():
                 reasons[reject["reason"]] += 1
                 _print_reject({"file": name, **reject}, counts)

@@ -82,6 +82,18 @@ def test_json_counts(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(last) == {**counts, "format_lacks": LACKS_V2}
 
 
+def test_nodata_lines_do_not_tell_what_a_format_lacks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a writer that leaves out what is null."""
+    record = {**dict.fromkeys(V2.split(), 1), "action": "ACCEPT", "log-status": "OK"}
+    record |= {"srcaddr": "10.0.0.1", "dstaddr": "10.0.0.2", "interface-id": "eni-1"}
+    nodata = {"interface-id": "eni-1", "start": 1, "end": 2, "log-status": "NODATA"}
+    path = tmp_path / "objects.json"
+    path.write_text(json.dumps(record) + "\n" + json.dumps(nodata))
+    assert main(["read", str(path), "--json"]) == 0
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert json.loads(last) == {"records": 1, "nodata": 1, "skipdata": 0, "rejects": 0, "format_lacks": LACKS_V2}
+
+
 def test_a_format_log_and_a_log_without_log_status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "plain.log"
     path.write_text("10.0.0.1 22\n- -\n")

@@ -9,7 +9,7 @@ What is opened:
 - Flow logs straight to Firehose: {"message": "…"}, on lines or behind one another.
 - Events of Lambda that hold such content in base64, perhaps gzip: Firehose transformations ("records": [{"data": …}]),
   CloudWatch Logs ("awslogs": {"data": …}), Kinesis ("Records": [{"kinesis": {"data": …}}]).
-- Records as JSON objects with the fields' names as keys, alone or in arrays.
+- Records as JSON objects with the fields' names as keys, alone or in arrays; each set of keys is a format of its own.
 Lines that are no JSON are read as lines.
 """
 
@@ -230,6 +230,7 @@ class EnvelopeReader(Opener):
         self._wanted = wanted
         self._block_bytes = block_bytes
         self._batch = Batch()
+        self._formats: dict[frozenset[str], Format] = {}
         self._seen: set[bytes] = set()
         self._repeats = None if repeats is None else iter(repeats)
         self._next_repeat = None if self._repeats is None else next(self._repeats, None)
@@ -257,9 +258,9 @@ class EnvelopeReader(Opener):
 
     def _flush(self) -> Iterator[Block]:
         batch, self._batch = self._batch, Batch()
-        if batch.objects:
+        for block in self._read_objects(batch):
             self.progress.blocks += 1
-            yield _read_objects(batch, self._wanted)
+            yield block
         unknown: dict[LogGroup | None, NotAFlowLog] = {}
         for group in batch.groups:
             try:
@@ -270,6 +271,25 @@ class EnvelopeReader(Opener):
             raise next(iter(unknown.values()))
         for group in unknown:
             yield from self._read_group(group, batch.groups[group])
+
+    def _read_objects(self, batch: Batch) -> list[Block]:
+        """Records that came as JSON objects: a block for each set of keys, so that it makes no difference which of them
+        a batch holds together. A format has its fields in the order of the first object. Rejects stand in the order of
+        lines, in the last block.
+        """
+        by_keys: dict[frozenset[str], list[int]] = {}
+        for place, row in enumerate(batch.objects):
+            by_keys.setdefault(frozenset(row), []).append(place)
+        blocks = []
+        for keys, places in by_keys.items():
+            form = self._formats.setdefault(keys, Format(tuple(batch.objects[places[0]])))
+            rows = [batch.objects[place] for place in places]
+            arrays = {
+                name: pa.array([token_of(row[name], name).encode("utf-8") for row in rows], pa.binary())
+                for name in form.readable()
+            }
+            blocks.append(read_rows(arrays, form, [batch.object_numbers[place] for place in places], self._wanted))
+        return _rejects_last(blocks)
 
     def _read_group(self, group: LogGroup | None, taken: Taken) -> Iterator[Block]:
         reader = self._reader_of(group)
@@ -370,14 +390,13 @@ class _Counted:
         return content
 
 
-def _read_objects(batch: Batch, wanted: Collection[str] | None) -> Block:
-    """Records that came as JSON objects; a field that an object lacks is null."""
-    form = Format(tuple(dict.fromkeys(key for row in batch.objects for key in row)))
-    arrays = {}
-    for name in form.readable():
-        tokens = [token_of(row.get(name), name) for row in batch.objects]
-        arrays[name] = pa.array([token.encode("utf-8") for token in tokens], pa.binary())
-    return read_rows(arrays, form, batch.object_numbers, wanted)
+def _rejects_last(blocks: list[Block]) -> list[Block]:
+    """The same blocks, with the rejects of all in the last one, in the order of lines."""
+    if len(blocks) < 2 or not any(block.rejects.num_rows for block in blocks[:-1]):
+        return blocks
+    rejects = pa.concat_tables([block.rejects for block in blocks]).sort_by("line")
+    whole = [replace(block, rejects=rejects.slice(0, 0), lines=block.records.num_rows) for block in blocks]
+    return [*whole[:-1], replace(whole[-1], rejects=rejects, lines=whole[-1].lines + rejects.num_rows)]
 
 
 def _text_of(document: Any) -> str:

@@ -214,6 +214,7 @@ def test_control_messages_alone_are_no_error_and_no_records() -> None:
 def test_records_as_objects_with_typed_values() -> None:
     first: dict[str, Any] = {"srcaddr": "10.0.0.1", "src-port": 0, "srcport": 443, "bytes": 40.0, "traffic_path": "-"}
     second = {"srcaddr": "10.0.0.2", "srcport": "22", "account_id": 12345678901, "bytes": None}
+    second_row = {"srcaddr": "10.0.0.2", "srcport": 22, "account_id": "012345678901", "bytes": None}
     bad = [{"srcaddr": "10.0.0.3", "srcport": value} for value in (True, [1], 70000, "1.5")]
     for content in (
         json.dumps([first, second, *bad]),
@@ -221,10 +222,34 @@ def test_records_as_objects_with_typed_values() -> None:
     ):
         result = read(content.encode())
         assert result.rows == [
-            {"srcaddr": "10.0.0.1", "srcport": 443, "bytes": 40, "traffic_path": None, "account_id": None},
-            {"srcaddr": "10.0.0.2", "srcport": 22, "bytes": None, "traffic_path": None, "account_id": "012345678901"},
+            {"srcaddr": "10.0.0.1", "srcport": 443, "bytes": 40, "traffic_path": None},
+            second_row,
         ]
         assert [reason for _, reason in result.rejects] == ["not_text", "not_text", "bad_port", "bad_number"]
+
+
+def test_records_as_objects_of_other_keys_are_of_another_format_however_they_are_cut() -> None:
+    """Keys a and b take turns; b's second is bad, and a's third. The order of keys makes no format."""
+    a = [{"srcaddr": f"10.0.0.{place}", "srcport": port} for place, port in enumerate((1, 2, "x"))]
+    b = [{"tgw-id": "tgw-1", "bytes": amount} for amount in (5, -1, 7)]
+    b[2] = dict(reversed(b[2].items()))
+    content = "\n".join(json.dumps(item) for pair in zip(a, b, strict=True) for item in pair)
+    for block_bytes in (16 << 20, 100, 10):
+        result = read(content.encode(), block_bytes=block_bytes)
+        by_format: dict[object, list[object]] = {}
+        for block in result.blocks:
+            by_format.setdefault((block.kind, block.fields), []).extend(block.records.to_pylist())
+        assert by_format == {
+            ("vpc", ("srcaddr", "srcport")): [
+                {"srcaddr": "10.0.0.0", "srcport": 1},
+                {"srcaddr": "10.0.0.1", "srcport": 2},
+            ],
+            ("transit_gateway", ("tgw_id", "bytes")): [
+                {"tgw_id": "tgw-1", "bytes": 5},
+                {"tgw_id": "tgw-1", "bytes": 7},
+            ],
+        }
+        assert result.rejects == [(4, "negative_number"), (5, "bad_number")]
 
 
 @pytest.mark.parametrize(
