@@ -4,7 +4,7 @@ What is opened:
 - CloudWatch Logs subscriptions: {"messageType": "DATA_MESSAGE", "logEvents": [{"id": …, "message": …}]}, one document
   or several behind one another without anything between, as Firehose stores them; CONTROL_MESSAGE says nothing and
   is passed over; an event that stood before is left out (see repeats in flowlake/flows). The lines of each log group
-  are read apart: each is of a flow log of its own.
+  are read apart: each is of a flow log of its own. Of a document that breaks off the events before that are read.
   https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/SubscriptionFilters.html
 - Flow logs straight to Firehose: {"message": "…"}, on lines or behind one another.
 - Events of Lambda that hold such content in base64, perhaps gzip: Firehose transformations ("records": [{"data": …}]),
@@ -58,6 +58,9 @@ EVENTS_AT_ONCE = 1 << 16
 PEEKED_BYTES = 1 << 18
 # How much of a document the parser may leave unread and still have failed for want of more (a cut escape or word).
 CUT_WORD = 16
+# What a subscription says before its events, so that they can be read though the document breaks off among them.
+HEAD = frozenset({"messageType", "owner", "logGroup", "logStream"})
+SIGNS = {sign: re.compile(rf"[ \t\r\n]*{re.escape(sign)}[ \t\r\n]*") for sign in "{:,["}
 
 
 @dataclass(frozen=True)
@@ -448,7 +451,7 @@ def documents(source: Readable) -> Iterator[tuple[int, Any]]:
     """JSON objects and arrays behind one another, each with the number of the line where it begins.
 
     A line that does not begin like one comes as bytes; what begins like one and is none comes as Unreadable, up to the
-    next line or the next message.
+    next line or the next message, or to the end where it is cut there. Before it comes what is whole of a subscription.
     """
     decoder = json.JSONDecoder()
     text = _Text(source)
@@ -466,13 +469,62 @@ def documents(source: Readable) -> Iterator[tuple[int, Any]]:
         try:
             document, end = decoder.raw_decode(text.content, text.place)
         except (ValueError, RecursionError) as error:
-            if _may_be_cut(error, text) and text.more():
+            cut = _may_be_cut(error, text)
+            if cut and text.more():
                 continue
             number = text.number
-            yield number, Unreadable(text.take_until(NEXT_DOCUMENT))
+            whole = _whole_events(decoder, text.content, text.place)
+            if whole is not None:
+                yield number, whole[0]
+                text.advance(whole[1])
+            yield number, Unreadable(text.take_rest() if cut and whole else text.take_until(NEXT_DOCUMENT))
         else:
             yield text.number, document
             text.advance(end)
+
+
+def _whole_events(decoder: json.JSONDecoder, content: str, place: int) -> tuple[dict[str, Any], int] | None:
+    """Of a subscription that breaks off among its events or behind them: the document with the events that are whole,
+    and where the rest begins. None where it does not say before them whose they are.
+    """
+    document: dict[str, Any] = {}
+    try:
+        place = _behind("{", content, place)
+        while True:
+            name, place = decoder.raw_decode(content, place)
+            if not isinstance(name, str):
+                return None
+            place = _behind(":", content, place)
+            if name == "logEvents":
+                break
+            document[name], place = decoder.raw_decode(content, place)
+            place = _behind(",", content, place)
+        place = _behind("[", content, place)
+    except (ValueError, RecursionError):
+        return None
+    if not document.keys() >= HEAD or not isinstance(document["messageType"], str):
+        return None
+    events: list[dict[str, Any]] = []
+    rest = place
+    try:
+        while True:
+            event, place = decoder.raw_decode(content, place)
+            if not isinstance(event, dict):  # half a number looks whole
+                break
+            events.append(event)
+            rest = place
+            rest = place = _behind(",", content, place)
+    except (ValueError, RecursionError):
+        pass  # this is where it breaks off
+    return {**document, "logEvents": events}, rest
+
+
+def _behind(sign: str, content: str, place: int) -> int:
+    """The place behind the sign and the blank around it. Raises ValueError where it does not stand there."""
+    found = SIGNS[sign].match(content, place)
+    if found is None:
+        raise ValueError(f"no {sign}")
+    return found.end()
 
 
 def _may_be_cut(error: Exception, text: _Text) -> bool:
@@ -520,6 +572,12 @@ class _Text:
             self.advance(found.end() if found else self.place)
             if self.place < len(self.content) or not self.more():
                 return
+
+    def take_rest(self) -> str:
+        """All that is at hand; of very much only the begin."""
+        taken = self.content[self.place : self.place + LONGEST_SHOWN]
+        self.advance(len(self.content))
+        return taken
 
     def simple_messages(self) -> list[tuple[int, Any]]:
         """The messages from here on that need no JSON parser, as documents."""

@@ -267,6 +267,7 @@ def test_records_as_objects_of_other_keys_are_of_another_format_however_they_are
         ('{"awslogs": {"data": "' + base64.b64encode(gzip.compress(b"x")[:-4]).decode() + '"}}', "bad_envelope"),
         ('{"messageType": "DATA_MESSAGE", "logEvents": [{"id": "x"}]}', "bad_envelope"),
         ('{"messageType": "DATA_MESSAGE", "logEvents": 1}', "bad_envelope"),
+        ('{"messageType": 1, "owner": "", "logGroup": "", "logStream": "", "logEvents": [{"id": x', "bad_envelope"),
         ('{"message": "10.0.0.1 \\ud800 1"}', "not_text"),
         ('{"message": "10.0.0.1 \\u0000 1"}', "not_text"),
         ('{"message": "10.0.0.1"}', "wrong_field_count"),
@@ -295,6 +296,44 @@ def test_a_torn_gzip_of_json_gives_its_good_part_and_one_reject() -> None:
     # Cut text that was never zipped has only its last piece to show for it.
     cut = read(content[: content.rindex(b"10.0.0.2")], format=FORMAT)
     assert [reason for _, reason in cut.rejects] == ["bad_envelope"]
+
+
+def test_a_torn_subscription_gives_its_whole_events_and_one_reject() -> None:
+    """Also one on many lines. Events are numbered alike where they are listed and where they are left out."""
+    whole = subscription(*((str(place), place) for place in range(500)))
+    for content in (whole, json.dumps(json.loads(whole), indent=1), whole + whole):
+        packed = gzip.compress(content.encode())
+        for length in range(300, len(packed) - 8, 517):
+            torn = packed[:length]
+            result = read(torn, format=FORMAT)
+            assert result.rejects == [(None, "torn_gzip")]
+            assert result.rows == rows(*range(len(result.rows)))
+            assert [block.group for block in result.blocks if block.lines] == [LogGroup("1", "g")]
+            listed = sum(len(digests) for digests in read_events(io.BytesIO(torn)))
+            assert listed == len(result.rows) + sum(block.repeated for block in result.blocks)
+            but_one = read(torn, format=FORMAT, repeats=[listed - 1])
+            assert len(but_one.rows) == listed - 1
+    # All but the last brackets came, and all but half an event, which is what the reject shows.
+    events = json.dumps([json.loads(whole)["logEvents"][499]])[1:-1]
+    assert read(whole[: -len("]}")].encode(), format=FORMAT).rejects == [(1, "bad_envelope")]
+    cut = read(whole[: whole.rindex("10.0.0.1")].encode(), format=FORMAT)
+    assert (cut.rows, cut.rejects) == (rows(*range(499)), [(1, "bad_envelope")])
+    assert events.startswith(cut.texts[0])
+
+
+@pytest.mark.parametrize("late", ["owner", "logGroup", "logStream", "messageType"])
+def test_events_of_a_torn_subscription_are_read_only_where_it_is_said_before_whose_they_are(late: str) -> None:
+    document = json.loads(subscription(("a", 1), ("b", 2)))
+    document[late] = document.pop(late)
+    result = read(json.dumps(document)[:-5].encode(), format=FORMAT)
+    assert (result.rows, result.rejects) == ([], [(1, "bad_envelope")])
+
+
+def test_a_subscription_that_is_broken_gives_its_events_before_that() -> None:
+    broken = subscription(("a", 1), ("b", 2), ("c", 3)).replace('{"id": "b"', '{"id": b')
+    for between in ("", "\\n"):
+        result = read((broken + between + subscription(("d", 4))).encode(), format=FORMAT)
+        assert (result.rows, result.rejects) == (rows(1, 4), [(1, "bad_envelope")])
 
 
 def test_a_document_larger_than_what_is_read_at_once() -> None:
