@@ -236,7 +236,7 @@ def _keys(name: str, text: str) -> tuple[str, ...]:
 
 
 def _networks(place: str | None) -> str | None:
-    """The known networks file's text, checked. It may lie in S3."""
+    """The known networks file's text, checked, without a byte order mark in front. It may lie in S3."""
     if place is None:
         return None
     from flowlake.flows.networks import BadNetworks, known_networks
@@ -244,9 +244,9 @@ def _networks(place: str | None) -> str | None:
     folder, _, name = place.rpartition("/")
     try:
         text = (
-            open_store(folder).get(name).decode("utf-8")
+            open_store(folder).get(name).decode("utf-8-sig")
             if place.startswith("s3://")
-            else Path(place).read_text(encoding="utf-8")
+            else Path(place).read_text(encoding="utf-8-sig")
         )
         known_networks(text)
     except (OSError, NoSuchObject, UnicodeDecodeError) as error:
