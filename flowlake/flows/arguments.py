@@ -129,10 +129,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--owner-tags",
         default=",".join(Options.owner_tags),
-        help="tag keys that hold an owner, first one present wins (%(default)s)",
+        help="tag keys that hold an owner; the first one present, and not empty, wins (%(default)s)",
     )
     parser.add_argument(
-        "--app-tags", default=",".join(Options.app_tags), help="tag keys that hold an app (%(default)s)"
+        "--app-tags",
+        default=",".join(Options.app_tags),
+        help="tag keys that hold an app, in the same way (%(default)s)",
     )
     parser.add_argument("--known-networks", help="CSV file of known networks, lines 'cidr,name'")
     parser.add_argument(
