@@ -21,18 +21,19 @@ if TYPE_CHECKING:
 
 ROWS_AT_ONCE = 1 << 16
 COUNTED = ("records", "nodata", "skipdata", "rejects")
-NO_TEXT = frozenset({"not_text", "line_too_long"})
 EPILOG = """\
 Records go to stdout, one JSON object a line: numbers as numbers, account ids as text, null where the log has '-'.
 NODATA and SKIPDATA lines are among them, by their log_status. Lines that could not be read go to stderr as JSON lines
 with file, line, reason and text; the last line of stderr counts records (with data), NODATA, SKIPDATA and rejects, and
-names the fields that the formats lack and `flowlake enrich` would make use of.
+names the fields that the formats lack and `flowlake enrich` would make use of. Files that are no flow logs, of which
+something was rejected and no line could be read, are named in a line behind it, or with --json within it.
 
 Text, gzip, Parquet and the JSON of CloudWatch Logs and Firehose are told apart by their content. The fields are those
 of the header. Where there is none, name them with --format, as the flow log was made or as
 `aws ec2 describe-flow-logs` prints LogFormat; lines that look exactly like the default format need no --format.
 
-exit codes: 0 read (rejects or not), 1 the records could not be written, 2 a file is missing or is no flow log at all.
+exit codes: 0 read (rejects or not), 1 the records could not be written, 2 a file is missing or is no flow log at all
+(one of several is enough; the others are read all the same). A header without lines is a flow log.
 """
 
 
@@ -59,9 +60,11 @@ def run(options: argparse.Namespace) -> int:
         _check_file(name)
     counts: Counter[str] = Counter()
     lacks: dict[str, None] = {}
-    strangers = sum(not _read(name, options.format, counts, lacks) for name in options.files)
+    strangers = [name for name in options.files if not _read(name, options.format, counts, lacks)]
     _write("", flush=True)
-    print(_summary(counts, list(lacks), options.json), file=sys.stderr)
+    print(_summary(counts, list(lacks), strangers, options.json), file=sys.stderr)
+    if strangers and not options.json:
+        raise CommandFailed(f"no flow log, as no line of it could be read: {', '.join(strangers)}", exit_code=2)
     return 2 if strangers else 0
 
 
@@ -77,26 +80,27 @@ def _check_file(name: str) -> None:
 
 
 def _read(name: str, format: str | None, counts: Counter[str], lacks: dict[str, None]) -> bool:
-    """Prints what is in one file, and notes what its formats lack; False where it is no flow log."""
+    """Prints what is in one file, and notes what its formats lack; False where it is no flow log: something of it was
+    rejected, and no line became a row. A given format makes any line one that may be read.
+    """
     from flowlake.flows.read import NotAFlowLog
     from flowlake.flows.summarise import lacking
 
-    lines = 0
-    reasons: Counter[str] = Counter()
+    rows = rejects = 0
     try:
         for block in _blocks(name, format):
-            lines += block.lines
-            if block.records.num_rows:
-                lacks |= dict.fromkeys(lacking(block.fields, block.kind == "transit_gateway"))
+            rows += block.records.num_rows
+            rejects += block.rejects.num_rows
+            before = counts["records"]
             _print_records(block.records, counts)
+            if counts["records"] > before:
+                lacks |= dict.fromkeys(lacking(block.fields, block.kind == "transit_gateway"))
             for reject in block.rejects.to_pylist():
-                reasons[reject["reason"]] += 1
                 _print_reject({"file": name, **reject}, counts)
     except NotAFlowLog as error:
         _print_reject({"file": name, "line": None, "reason": "not_a_flow_log", "text": str(error)}, counts)
         return False
-    # A given format makes any line one that may be read; a file of which none is even text is no flow log all the same.
-    return not lines or sum(reasons[reason] for reason in NO_TEXT) < lines
+    return rows > 0 or rejects == 0
 
 
 def _blocks(name: str, format: str | None) -> Iterator[Block]:
@@ -159,9 +163,10 @@ def _print_reject(reject: dict[str, Any], counts: Counter[str]) -> None:
     print(json.dumps(reject), file=sys.stderr)
 
 
-def _summary(counts: Counter[str], lacks: list[str], as_json: bool) -> str:
+def _summary(counts: Counter[str], lacks: list[str], strangers: list[str], as_json: bool) -> str:
     if as_json:
-        return json.dumps({**{name: counts[name] for name in COUNTED}, "format_lacks": lacks})
+        numbers = {name: counts[name] for name in COUNTED}
+        return json.dumps({**numbers, "format_lacks": lacks, "no_flow_logs": strangers})
     records, nodata, skipdata, rejects = (f"{counts[name]:,}" for name in COUNTED)
     named = f"; the format lacks {', '.join(lacks)}" if lacks else ""
     return f"{records} records, {nodata} NODATA, {skipdata} SKIPDATA, {rejects} rejects{named}"

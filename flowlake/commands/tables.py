@@ -14,7 +14,8 @@ EPILOG = """\
 A partition is an hour of a table. Its run is the one that readers see; provisional hours are made again once the
 inventory after them is complete. Tables that are only appended to (observations, ip_ranges) have no partitions here.
 
-exit codes: 0 told, 1 the lake could not be read (or is empty), 2 the command line made no sense.
+exit codes: 0 told, 1 the lake could not be read (or is empty, or the database is another lake's), 2 the command line
+made no sense.
 """
 
 
@@ -40,10 +41,11 @@ def run(options: argparse.Namespace) -> int:
     for day in (options.since, options.until):
         check_day(day)
     try:
-        found = described(options.lake, options.database, options.table, options.since, options.until)
-    except NoSuchTable as error:
-        there = ", ".join(table["table"] for table in described(options.lake, options.database))
-        raise CommandFailed(f"{error}; there are {there or 'none yet'}", 2) from error
+        try:
+            found = described(options.lake, options.database, options.table, options.since, options.until)
+        except NoSuchTable as error:
+            there = ", ".join(table["table"] for table in described(options.lake, options.database))
+            raise CommandFailed(f"{error}; there are {there or 'none yet'}", 2) from error
     except (NoLake, StoreError, CatalogError) as error:
         raise CommandFailed(str(error)) from error
     if options.json:
@@ -56,8 +58,11 @@ def run(options: argparse.Namespace) -> int:
 def described(
     lake: str, database: str, only: str | None = None, since: str = "", until: str = ""
 ) -> list[dict[str, Any]]:
-    """Tables with their partitions, oldest first. Raises NoLake, NoSuchTable."""
+    """Tables with their partitions, oldest first. Raises NoLake, NoSuchTable, and SchemaConflict where the catalog's
+    database is that of another lake.
+    """
     from flowlake.commands.duck import opened
+    from flowlake.lake.catalog import check_place
     from flowlake.lake.contracts import contract, tables
 
     _, catalog = opened(lake, database)
@@ -65,6 +70,8 @@ def described(
     for name in [catalog.table(only).name] if only else catalog.tables():
         table = catalog.table(name)
         known = contract(name) if name in tables() else None
+        if known:
+            check_place(table, f"{catalog.lake}/{known.location}")
         partitions = [] if table.projects_partitions else catalog.partitions(name, since, until)
         found.append(
             {

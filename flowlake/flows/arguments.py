@@ -129,10 +129,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--owner-tags",
         default=",".join(Options.owner_tags),
-        help="tag keys that hold an owner, first one present wins (%(default)s)",
+        help="tag keys that hold an owner; the first one present, and not empty, wins (%(default)s)",
     )
     parser.add_argument(
-        "--app-tags", default=",".join(Options.app_tags), help="tag keys that hold an app (%(default)s)"
+        "--app-tags",
+        default=",".join(Options.app_tags),
+        help="tag keys that hold an app, in the same way (%(default)s)",
     )
     parser.add_argument("--known-networks", help="CSV file of known networks, lines 'cidr,name'")
     parser.add_argument(
@@ -236,7 +238,7 @@ def _keys(name: str, text: str) -> tuple[str, ...]:
 
 
 def _networks(place: str | None) -> str | None:
-    """The known networks file's text, checked. It may lie in S3."""
+    """The known networks file's text, checked, without a byte order mark in front. It may lie in S3."""
     if place is None:
         return None
     from flowlake.flows.networks import BadNetworks, known_networks
@@ -244,9 +246,9 @@ def _networks(place: str | None) -> str | None:
     folder, _, name = place.rpartition("/")
     try:
         text = (
-            open_store(folder).get(name).decode("utf-8")
+            open_store(folder).get(name).decode("utf-8-sig")
             if place.startswith("s3://")
-            else Path(place).read_text(encoding="utf-8")
+            else Path(place).read_text(encoding="utf-8-sig")
         )
         known_networks(text)
     except (OSError, NoSuchObject, UnicodeDecodeError) as error:

@@ -28,7 +28,7 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class TagSettings:
-    """Which tag keys hold an owner and an app; the first present wins."""
+    """Which tag keys hold an owner and an app; the first present wins. A tag whose value is empty is not present."""
 
     owner: tuple[str, ...] = ("owner", "Owner", "team", "Team")
     app: tuple[str, ...] = ("app", "App", "application", "Application", "service", "Service")

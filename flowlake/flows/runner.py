@@ -75,9 +75,7 @@ def _hours(arguments: Arguments, store: ObjectStore, catalog: Catalog, now: date
             hours.add(one.hour)
         strays = due.too_late(store, raw_store, prefix, now, arguments.catch_up)
         if strays:
-            log(
-                f"{strays} objects came more than 24 hours after their hour: strays, which only --force --hour takes up"
-            )
+            log(f"{strays} objects came more than 24 hours after their hour: strays, which only --hour takes up")
         if not hours:
             log("nothing to do: no hour is due")
     return sorted(hours)

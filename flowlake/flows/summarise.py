@@ -223,16 +223,20 @@ class Summary:
         return self.sources[source]
 
     def add(self, source: Source, records: pa.Table, fields: Sequence[str], transit: bool = False) -> None:
-        """Takes up the records of one block. fields are those of the format, by which lacks are named."""
+        """Takes up the records of one block. fields are those of the format, by which lacks are named; NODATA and
+        SKIPDATA lines don't tell of lacks, as they say no more than who is silent.
+        """
         at = self.source(source)
         counts = self.counts[at]
-        counts.lacks |= frozenset(lacking(fields, transit))
+        lacks = frozenset(lacking(fields, transit))
+        if not records.num_rows:
+            counts.lacks |= lacks
         counts.transit |= transit
         for batch in records.to_batches(max_chunksize=1 << 20):
             if batch.num_rows:
-                self._add_batch(at, counts, batch, transit)
+                self._add_batch(at, counts, batch, transit, lacks)
 
-    def _add_batch(self, at: int, counts: _Counts, batch: pa.RecordBatch, transit: bool) -> None:
+    def _add_batch(self, at: int, counts: _Counts, batch: pa.RecordBatch, transit: bool, lacks: frozenset[str]) -> None:
         names = set(batch.schema.names)
         size = batch.num_rows
         starts = _numbers(batch, "start", names, size)
@@ -240,6 +244,8 @@ class Summary:
         here = (starts >= self.hour.starts) & (starts < self.hour.ends)
         status = _status(batch, names, size)
         data = status == _OK
+        if bool(data.any()):
+            counts.lacks |= lacks
         amounts = _numbers(batch, "bytes", names, size)
         if not bool(here.all()):
             stray = data & ~here

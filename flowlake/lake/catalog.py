@@ -173,12 +173,18 @@ def open_catalog(lake: str, database: str = DATABASE, **client_args: Any) -> Cat
     return FolderCatalog(store, database)
 
 
-def _check_growth(there: Table, wanted: Table) -> None:
-    where = f"table {wanted.name} in the catalog"
-    if there.location.rstrip("/") != wanted.location.rstrip("/"):
+def check_place(there: Table, location: str) -> None:
+    """Raises SchemaConflict where the catalog's table is not the one at this location, but another lake's."""
+    if there.location.rstrip("/") != location.rstrip("/"):
         raise SchemaConflict(
-            f"{where} lies at {there.location}, this lake's at {wanted.location}: two lakes need two databases"
+            f"table {there.name} in the catalog lies at {there.location}, this lake's at {location}: "
+            "two lakes need two databases"
         )
+
+
+def _check_growth(there: Table, wanted: Table) -> None:
+    check_place(there, wanted.location)
+    where = f"table {wanted.name} in the catalog"
     if there.format != wanted.format:
         raise SchemaConflict(f"{where} is {there.format}, the contract says {wanted.format}")
     if _types(there.partitions) != _types(wanted.partitions):

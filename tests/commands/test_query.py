@@ -422,6 +422,22 @@ def test_tables_says_what_is_not_there(
     assert says in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("elsewhere", ["s3://a-lake/other", "s3://a-lake/a", "s3://no-bucket/a/lake"])
+@pytest.mark.parametrize("table", [[], ["--table", "conversations"], ["--table", "flows"]])
+def test_tables_of_another_lake_in_the_same_database_are_not_shown(
+    bucket: str, capsys: pytest.CaptureFixture[str], elsewhere: str, table: list[str]
+) -> None:
+    place = f"s3://{bucket}/a/lake"
+    publish_hour(place, MIDNIGHT, [talk(MIDNIGHT)])
+    assert main(["tables", "--lake", place, "--table", "conversations"]) == 0
+    assert "2026-01-01T00" in capsys.readouterr().out
+    assert main(["tables", "--lake", elsewhere, *table]) == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert f"in the catalog lies at {place}/" in told.err
+    assert f"this lake's at {elsewhere}/" in told.err
+
+
 # ---- showing ---------------------------------------------------------------------------------------------------------
 
 

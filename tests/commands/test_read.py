@@ -79,7 +79,20 @@ def test_json_counts(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["read", str(log), str(log), "--json"]) == 0
     last = capsys.readouterr().err.splitlines()[-1]
     counts = {"records": 2, "nodata": 2, "skipdata": 2, "rejects": 2}
-    assert json.loads(last) == {**counts, "format_lacks": LACKS_V2}
+    assert json.loads(last) == {**counts, "format_lacks": LACKS_V2, "no_flow_logs": []}
+
+
+def test_nodata_lines_do_not_tell_what_a_format_lacks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a writer that leaves out what is null."""
+    record = {**dict.fromkeys(V2.split(), 1), "action": "ACCEPT", "log-status": "OK"}
+    record |= {"srcaddr": "10.0.0.1", "dstaddr": "10.0.0.2", "interface-id": "eni-1"}
+    nodata = {"interface-id": "eni-1", "start": 1, "end": 2, "log-status": "NODATA"}
+    path = tmp_path / "objects.json"
+    path.write_text(json.dumps(record) + "\n" + json.dumps(nodata))
+    assert main(["read", str(path), "--json"]) == 0
+    last = capsys.readouterr().err.splitlines()[-1]
+    counts = {"records": 1, "nodata": 1, "skipdata": 0, "rejects": 0}
+    assert json.loads(last) == {**counts, "format_lacks": LACKS_V2, "no_flow_logs": []}
 
 
 def test_a_format_log_and_a_log_without_log_status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -99,9 +112,12 @@ def test_no_flow_log_at_all_is_exit_2_and_said(log: Path, tmp_path: Path, capsys
     assert main(["read", str(bad), str(log)]) == 2
     out, err = capsys.readouterr()
     assert len(out.splitlines()) == 3
-    first, *_, last = err.splitlines()
+    first, *_, counts, last = err.splitlines()
     assert json.loads(first)["reason"] == "not_a_flow_log"
-    assert last.startswith("1 records, 1 NODATA, 1 SKIPDATA, 2 rejects; the format lacks vpc_id,")
+    assert counts.startswith("1 records, 1 NODATA, 1 SKIPDATA, 2 rejects; the format lacks vpc_id,")
+    assert last == f"flowlake read: no flow log, as no line of it could be read: {bad}"
+    assert main(["read", str(log), str(bad), "--json"]) == 2
+    assert json.loads(capsys.readouterr().err.splitlines()[-1])["no_flow_logs"] == [str(bad)]
 
 
 @pytest.mark.parametrize(
@@ -153,15 +169,34 @@ def test_what_the_shell_closed_or_filled_is_said_in_one_line(log: Path, redirect
     assert said in done.stderr.splitlines()[-1]
 
 
-def test_a_file_without_a_line_of_text_is_no_flow_log_though_a_format_was_given(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("content", "reasons"),
+    [
+        (b"root:x:0:0:root:/root:/bin/bash\ndaemon:x:1:1::/:/bin/sh\n", ["wrong_field_count"] * 2),
+        (b"# A title\n\nSome words of text.\n", ["wrong_field_count"]),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\n", ["not_text"] * 3),  # \x89, \x1a and the zeros
+        (b"\x1f\x8b" + bytes(range(60, 90)), ["torn_gzip"]),
+        (b"PAR1" + bytes(range(60, 90)), ["torn_parquet"]),
+        (b"srcaddr bytes\n10.0.0.1 x\n", ["bad_number"]),
+    ],
+    ids=["passwd", "readme", "picture", "gzip", "parquet", "bad lines"],
+)
+def test_a_file_of_which_no_line_was_read_is_no_flow_log_though_a_format_was_given(
+    content: bytes, reasons: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = tmp_path / "picture.log"
-    path.write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\n")
+    path = tmp_path / "some.log"
+    path.write_bytes(content)
     assert main(["read", str(path), "--format", "srcaddr bytes"]) == 2
-    rejects = [json.loads(line)["reason"] for line in capsys.readouterr().err.splitlines()[:-1]]
-    assert rejects == ["not_text"] * 3  # \x89, \x1a and the zeros
-    path.write_bytes(b"\x89PNG\n10.0.0.1 5\n")
+    *rejects, counts, said = capsys.readouterr().err.splitlines()
+    assert [json.loads(line)["reason"] for line in rejects] == reasons
+    assert counts.startswith(f"0 records, 0 NODATA, 0 SKIPDATA, {len(reasons)} rejects")
+    assert said == f"flowlake read: no flow log, as no line of it could be read: {path}"
+
+
+@pytest.mark.parametrize("content", [b"srcaddr bytes\n", b"\x89PNG\n10.0.0.1 5\n", b""])
+def test_one_line_makes_a_flow_log_and_so_does_a_header_without_any(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "some.log"
+    path.write_bytes(content)
     assert main(["read", str(path), "--format", "srcaddr bytes"]) == 0
 
 

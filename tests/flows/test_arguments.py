@@ -93,3 +93,16 @@ def test_known_networks_are_checked_line_by_line(tmp_path: Path) -> None:
         parse_glue(["--lake", "x", "--known-networks", str(file)])
     file.write_text("cidr,name\n10.9.0.0/16,office\n")
     assert parse_glue(["--lake", "x", "--known-networks", str(file)])[0].options.networks == file.read_text()
+
+
+@pytest.mark.parametrize("text", ["10.9.0.0/16,office\r\n", "cidr,name\n10.9.0.0/16,office\n"])
+def test_a_byte_order_mark_before_known_networks_makes_no_difference(tmp_path: Path, bucket: str, text: str) -> None:
+    import boto3
+
+    marked = text.encode("utf-8-sig")
+    (tmp_path / "networks.csv").write_bytes(marked)
+    boto3.session.Session().client("s3").put_object(Bucket=bucket, Key="a/networks.csv", Body=marked)
+    for place in (str(tmp_path / "networks.csv"), f"s3://{bucket}/a/networks.csv"):
+        networks = parse_glue(["--lake", "x", "--known-networks", place])[0].options.networks
+        assert networks is not None
+        assert networks.splitlines() == text.splitlines()

@@ -3,6 +3,7 @@ what address."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 import numpy as np
@@ -221,3 +222,15 @@ def test_an_interface_that_changed_before_it_was_deleted_lacks_nothing_after_its
     changed = event("10:05:00", {"kind": "tags", "entity_id": "eni-b"}, tags={"a": "2"})
     inventory = [*sweep("09:00", *known, B), changed, gone("10:20:00", "eni-b"), *sweep("12:00", *known)]
     assert run(inventory, {"fl-b": lines(PLAIN, quiet)}).penalties() == {"eni-b": 0}
+
+
+def test_nodata_lines_do_not_tell_what_a_format_lacks() -> None:
+    """Records as objects of a writer that leaves out what is null: eni-b is silent, and so has no addresses."""
+    data = dict(zip(FLAGS.split(), lines(FLAGS, f"{ONE} 2").splitlines()[1].split(), strict=True))
+    silent = {"interface-id": "eni-b", "start": data["start"], "end": data["end"], "log-status": "NODATA"}
+    answer = run(steady(VPC, A, B, flow_log("fl-1")), {"fl-1": f"{json.dumps(data)}\n{json.dumps(silent)}"})
+    coverage = answer.coverage["fl-1"]
+    assert (coverage["records"], coverage["nodata"]) == (1, 1)
+    assert coverage["format_lacks"] == [
+        "flow_direction", "packets", "pkt_dstaddr", "pkt_srcaddr", "traffic_path", "vpc_id",
+    ]  # fmt: skip

@@ -180,6 +180,13 @@ def test_owner_and_app_are_the_first_key_present_the_resources_tags_before_the_i
     ]
 
 
+def test_a_tag_whose_value_is_empty_is_passed_over() -> None:
+    """It is still among the tags."""
+    tags = {"owner": "", "team": "blue", "app": ""}
+    answer = run(steady(VPC, eni("eni-a", "10.0.0.1", tags=tags), flow_log("fl-1")), {"fl-1": sent(WORLD)})
+    assert answer.show("client_owner", "client_app", "client_interface_tags") == [("blue", None, tags)]
+
+
 def test_encryption_is_remarked_by_its_weakest_record() -> None:
     clear, nitro = (sent("10.0.0.2", fields="encryption-status", more=code) for code in ("0", "1"))
     inventory = steady(VPC, A, B, flow_log("fl-1"))

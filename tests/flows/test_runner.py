@@ -51,3 +51,15 @@ def test_a_single_hours_error_is_raised_as_it_is(monkeypatch: pytest.MonkeyPatch
     made, _, raised = enrich(monkeypatch, tmp_path, 1, {FIRST})
     assert made == []
     assert isinstance(raised, AuditFailed)
+
+
+def test_objects_that_came_too_late_are_told_with_what_takes_them_up(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(runner.due, "too_late", lambda *_: 3)
+    runner.run(parse_glue(["--lake", str(tmp_path), "--catch-up", "2"])[0], said.append)
+    assert said == [
+        "3 objects came more than 24 hours after their hour: strays, which only --hour takes up",
+        "nothing to do: no hour is due",
+    ]

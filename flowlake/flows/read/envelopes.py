@@ -4,12 +4,12 @@ What is opened:
 - CloudWatch Logs subscriptions: {"messageType": "DATA_MESSAGE", "logEvents": [{"id": …, "message": …}]}, one document
   or several behind one another without anything between, as Firehose stores them; CONTROL_MESSAGE says nothing and
   is passed over; an event that stood before is left out (see repeats in flowlake/flows). The lines of each log group
-  are read apart: each is of a flow log of its own.
+  are read apart: each is of a flow log of its own. Of a document that breaks off the events before that are read.
   https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/SubscriptionFilters.html
 - Flow logs straight to Firehose: {"message": "…"}, on lines or behind one another.
 - Events of Lambda that hold such content in base64, perhaps gzip: Firehose transformations ("records": [{"data": …}]),
   CloudWatch Logs ("awslogs": {"data": …}), Kinesis ("Records": [{"kinesis": {"data": …}}]).
-- Records as JSON objects with the fields' names as keys, alone or in arrays.
+- Records as JSON objects with the fields' names as keys, alone or in arrays; each set of keys is a format of its own.
 Lines that are no JSON are read as lines.
 """
 
@@ -58,6 +58,9 @@ EVENTS_AT_ONCE = 1 << 16
 PEEKED_BYTES = 1 << 18
 # How much of a document the parser may leave unread and still have failed for want of more (a cut escape or word).
 CUT_WORD = 16
+# What a subscription says before its events, so that they can be read though the document breaks off among them.
+HEAD = frozenset({"messageType", "owner", "logGroup", "logStream"})
+SIGNS = {sign: re.compile(rf"[ \t\r\n]*{re.escape(sign)}[ \t\r\n]*") for sign in "{:,["}
 
 
 @dataclass(frozen=True)
@@ -230,6 +233,7 @@ class EnvelopeReader(Opener):
         self._wanted = wanted
         self._block_bytes = block_bytes
         self._batch = Batch()
+        self._formats: dict[frozenset[str], Format] = {}
         self._seen: set[bytes] = set()
         self._repeats = None if repeats is None else iter(repeats)
         self._next_repeat = None if self._repeats is None else next(self._repeats, None)
@@ -257,9 +261,9 @@ class EnvelopeReader(Opener):
 
     def _flush(self) -> Iterator[Block]:
         batch, self._batch = self._batch, Batch()
-        if batch.objects:
+        for block in self._read_objects(batch):
             self.progress.blocks += 1
-            yield _read_objects(batch, self._wanted)
+            yield block
         unknown: dict[LogGroup | None, NotAFlowLog] = {}
         for group in batch.groups:
             try:
@@ -270,6 +274,25 @@ class EnvelopeReader(Opener):
             raise next(iter(unknown.values()))
         for group in unknown:
             yield from self._read_group(group, batch.groups[group])
+
+    def _read_objects(self, batch: Batch) -> list[Block]:
+        """Records that came as JSON objects: a block for each set of keys, so that it makes no difference which of them
+        a batch holds together. A format has its fields in the order of the first object. Rejects stand in the order of
+        lines, in the last block.
+        """
+        by_keys: dict[frozenset[str], list[int]] = {}
+        for place, row in enumerate(batch.objects):
+            by_keys.setdefault(frozenset(row), []).append(place)
+        blocks = []
+        for keys, places in by_keys.items():
+            form = self._formats.setdefault(keys, Format(tuple(batch.objects[places[0]])))
+            rows = [batch.objects[place] for place in places]
+            arrays = {
+                name: pa.array([token_of(row[name], name).encode("utf-8") for row in rows], pa.binary())
+                for name in form.readable()
+            }
+            blocks.append(read_rows(arrays, form, [batch.object_numbers[place] for place in places], self._wanted))
+        return _rejects_last(blocks)
 
     def _read_group(self, group: LogGroup | None, taken: Taken) -> Iterator[Block]:
         reader = self._reader_of(group)
@@ -370,14 +393,13 @@ class _Counted:
         return content
 
 
-def _read_objects(batch: Batch, wanted: Collection[str] | None) -> Block:
-    """Records that came as JSON objects; a field that an object lacks is null."""
-    form = Format(tuple(dict.fromkeys(key for row in batch.objects for key in row)))
-    arrays = {}
-    for name in form.readable():
-        tokens = [token_of(row.get(name), name) for row in batch.objects]
-        arrays[name] = pa.array([token.encode("utf-8") for token in tokens], pa.binary())
-    return read_rows(arrays, form, batch.object_numbers, wanted)
+def _rejects_last(blocks: list[Block]) -> list[Block]:
+    """The same blocks, with the rejects of all in the last one, in the order of lines."""
+    if len(blocks) < 2 or not any(block.rejects.num_rows for block in blocks[:-1]):
+        return blocks
+    rejects = pa.concat_tables([block.rejects for block in blocks]).sort_by("line")
+    whole = [replace(block, rejects=rejects.slice(0, 0), lines=block.records.num_rows) for block in blocks]
+    return [*whole[:-1], replace(whole[-1], rejects=rejects, lines=whole[-1].lines + rejects.num_rows)]
 
 
 def _text_of(document: Any) -> str:
@@ -429,7 +451,7 @@ def documents(source: Readable) -> Iterator[tuple[int, Any]]:
     """JSON objects and arrays behind one another, each with the number of the line where it begins.
 
     A line that does not begin like one comes as bytes; what begins like one and is none comes as Unreadable, up to the
-    next line or the next message.
+    next line or the next message, or to the end where it is cut there. Before it comes what is whole of a subscription.
     """
     decoder = json.JSONDecoder()
     text = _Text(source)
@@ -447,13 +469,62 @@ def documents(source: Readable) -> Iterator[tuple[int, Any]]:
         try:
             document, end = decoder.raw_decode(text.content, text.place)
         except (ValueError, RecursionError) as error:
-            if _may_be_cut(error, text) and text.more():
+            cut = _may_be_cut(error, text)
+            if cut and text.more():
                 continue
             number = text.number
-            yield number, Unreadable(text.take_until(NEXT_DOCUMENT))
+            whole = _whole_events(decoder, text.content, text.place)
+            if whole is not None:
+                yield number, whole[0]
+                text.advance(whole[1])
+            yield number, Unreadable(text.take_rest() if cut and whole else text.take_until(NEXT_DOCUMENT))
         else:
             yield text.number, document
             text.advance(end)
+
+
+def _whole_events(decoder: json.JSONDecoder, content: str, place: int) -> tuple[dict[str, Any], int] | None:
+    """Of a subscription that breaks off among its events or behind them: the document with the events that are whole,
+    and where the rest begins. None where it does not say before them whose they are.
+    """
+    document: dict[str, Any] = {}
+    try:
+        place = _behind("{", content, place)
+        while True:
+            name, place = decoder.raw_decode(content, place)
+            if not isinstance(name, str):
+                return None
+            place = _behind(":", content, place)
+            if name == "logEvents":
+                break
+            document[name], place = decoder.raw_decode(content, place)
+            place = _behind(",", content, place)
+        place = _behind("[", content, place)
+    except (ValueError, RecursionError):
+        return None
+    if not document.keys() >= HEAD or not isinstance(document["messageType"], str):
+        return None
+    events: list[dict[str, Any]] = []
+    rest = place
+    try:
+        while True:
+            event, place = decoder.raw_decode(content, place)
+            if not isinstance(event, dict):  # half a number looks whole
+                break
+            events.append(event)
+            rest = place
+            rest = place = _behind(",", content, place)
+    except (ValueError, RecursionError):
+        pass  # this is where it breaks off
+    return {**document, "logEvents": events}, rest
+
+
+def _behind(sign: str, content: str, place: int) -> int:
+    """The place behind the sign and the blank around it. Raises ValueError where it does not stand there."""
+    found = SIGNS[sign].match(content, place)
+    if found is None:
+        raise ValueError(f"no {sign}")
+    return found.end()
 
 
 def _may_be_cut(error: Exception, text: _Text) -> bool:
@@ -501,6 +572,12 @@ class _Text:
             self.advance(found.end() if found else self.place)
             if self.place < len(self.content) or not self.more():
                 return
+
+    def take_rest(self) -> str:
+        """All that is at hand; of very much only the begin."""
+        taken = self.content[self.place : self.place + LONGEST_SHOWN]
+        self.advance(len(self.content))
+        return taken
 
     def simple_messages(self) -> list[tuple[int, Any]]:
         """The messages from here on that need no JSON parser, as documents."""

@@ -34,7 +34,7 @@ def read_parquet(source: Readable, name: str, wanted: Collection[str] | None) ->
             parquet = pq.ParquetFile(file, pre_buffer=False)
             raw_names = list(parquet.schema_arrow.names)
         except DAMAGE as error:
-            yield _torn(Format(()), wanted, error)
+            yield _torn(Format(()), wanted, error, 0)
             return
         form = format_of_columns(raw_names)
         if form is None:
@@ -53,13 +53,13 @@ def _rows(
 ) -> Iterator[Block]:
     known = {column: raw for column, raw in zip(form.column_names, raw_names, strict=True) if column in FIELD_TYPES}
     needed = Layout(form).columns_to_read(wanted) or tuple(known)[:1]
-    batches = parquet.iter_batches(ROWS, columns=[known[column] for column in needed], use_threads=False)
+    batches = _batches(parquet, [known[column] for column in needed])
     number = 1
     while True:
         try:
             batch = next(batches, None)
         except DAMAGE as error:
-            yield _torn(form, wanted, error)
+            yield _torn(form, wanted, error, number - 1)
             return
         if batch is None:
             break
@@ -70,6 +70,35 @@ def _rows(
         yield Block(empty_records(form, wanted), rejects_table([]), 0, form.fields, form.kind)
 
 
-def _torn(form: Format, wanted: Collection[str] | None, error: Exception) -> Block:
-    reject = Reject(None, "torn_parquet", str(error)[:1000])
+def _batches(parquet: pq.ParquetFile, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """The rows in order, some at a time; behind the last that can be had it raises what the damage raises.
+
+    Batches reach over the ends of row groups, for there may be many small ones. So one that holds damage is read again,
+    row group by row group.
+    """
+    read = 0
+    try:
+        for batch in parquet.iter_batches(ROWS, columns=columns, use_threads=False):
+            yield batch
+            read += len(batch)
+        return
+    except DAMAGE:
+        pass
+    begin = 0
+    for group in range(parquet.num_row_groups):
+        size = parquet.metadata.row_group(group).num_rows
+        if begin + size <= read:
+            begin += size
+            continue
+        for batch in parquet.iter_batches(ROWS, row_groups=[group], columns=columns, use_threads=False):
+            had = min(max(read - begin, 0), len(batch))
+            begin += len(batch)
+            if had < len(batch):
+                yield batch.slice(had)
+
+
+def _torn(form: Format, wanted: Collection[str] | None, error: Exception, read: int) -> Block:
+    """The block that ends a damaged file. read: how many rows came before the damage."""
+    text = f"the rows up to {read} were read: {error}" if read else f"nothing could be read: {error}"
+    reject = Reject(None, "torn_parquet", text.strip()[:1000])
     return Block(empty_records(form, wanted), rejects_table([reject]), 0, form.fields, form.kind, torn=True)

@@ -214,6 +214,7 @@ def test_control_messages_alone_are_no_error_and_no_records() -> None:
 def test_records_as_objects_with_typed_values() -> None:
     first: dict[str, Any] = {"srcaddr": "10.0.0.1", "src-port": 0, "srcport": 443, "bytes": 40.0, "traffic_path": "-"}
     second = {"srcaddr": "10.0.0.2", "srcport": "22", "account_id": 12345678901, "bytes": None}
+    second_row = {"srcaddr": "10.0.0.2", "srcport": 22, "account_id": "012345678901", "bytes": None}
     bad = [{"srcaddr": "10.0.0.3", "srcport": value} for value in (True, [1], 70000, "1.5")]
     for content in (
         json.dumps([first, second, *bad]),
@@ -221,10 +222,34 @@ def test_records_as_objects_with_typed_values() -> None:
     ):
         result = read(content.encode())
         assert result.rows == [
-            {"srcaddr": "10.0.0.1", "srcport": 443, "bytes": 40, "traffic_path": None, "account_id": None},
-            {"srcaddr": "10.0.0.2", "srcport": 22, "bytes": None, "traffic_path": None, "account_id": "012345678901"},
+            {"srcaddr": "10.0.0.1", "srcport": 443, "bytes": 40, "traffic_path": None},
+            second_row,
         ]
         assert [reason for _, reason in result.rejects] == ["not_text", "not_text", "bad_port", "bad_number"]
+
+
+def test_records_as_objects_of_other_keys_are_of_another_format_however_they_are_cut() -> None:
+    """Keys a and b take turns; b's second is bad, and a's third. The order of keys makes no format."""
+    a = [{"srcaddr": f"10.0.0.{place}", "srcport": port} for place, port in enumerate((1, 2, "x"))]
+    b = [{"tgw-id": "tgw-1", "bytes": amount} for amount in (5, -1, 7)]
+    b[2] = dict(reversed(b[2].items()))
+    content = "\n".join(json.dumps(item) for pair in zip(a, b, strict=True) for item in pair)
+    for block_bytes in (16 << 20, 100, 10):
+        result = read(content.encode(), block_bytes=block_bytes)
+        by_format: dict[object, list[object]] = {}
+        for block in result.blocks:
+            by_format.setdefault((block.kind, block.fields), []).extend(block.records.to_pylist())
+        assert by_format == {
+            ("vpc", ("srcaddr", "srcport")): [
+                {"srcaddr": "10.0.0.0", "srcport": 1},
+                {"srcaddr": "10.0.0.1", "srcport": 2},
+            ],
+            ("transit_gateway", ("tgw_id", "bytes")): [
+                {"tgw_id": "tgw-1", "bytes": 5},
+                {"tgw_id": "tgw-1", "bytes": 7},
+            ],
+        }
+        assert result.rejects == [(4, "negative_number"), (5, "bad_number")]
 
 
 @pytest.mark.parametrize(
@@ -242,6 +267,7 @@ def test_records_as_objects_with_typed_values() -> None:
         ('{"awslogs": {"data": "' + base64.b64encode(gzip.compress(b"x")[:-4]).decode() + '"}}', "bad_envelope"),
         ('{"messageType": "DATA_MESSAGE", "logEvents": [{"id": "x"}]}', "bad_envelope"),
         ('{"messageType": "DATA_MESSAGE", "logEvents": 1}', "bad_envelope"),
+        ('{"messageType": 1, "owner": "", "logGroup": "", "logStream": "", "logEvents": [{"id": x', "bad_envelope"),
         ('{"message": "10.0.0.1 \\ud800 1"}', "not_text"),
         ('{"message": "10.0.0.1 \\u0000 1"}', "not_text"),
         ('{"message": "10.0.0.1"}', "wrong_field_count"),
@@ -270,6 +296,44 @@ def test_a_torn_gzip_of_json_gives_its_good_part_and_one_reject() -> None:
     # Cut text that was never zipped has only its last piece to show for it.
     cut = read(content[: content.rindex(b"10.0.0.2")], format=FORMAT)
     assert [reason for _, reason in cut.rejects] == ["bad_envelope"]
+
+
+def test_a_torn_subscription_gives_its_whole_events_and_one_reject() -> None:
+    """Also one on many lines. Events are numbered alike where they are listed and where they are left out."""
+    whole = subscription(*((str(place), place) for place in range(500)))
+    for content in (whole, json.dumps(json.loads(whole), indent=1), whole + whole):
+        packed = gzip.compress(content.encode())
+        for length in range(300, len(packed) - 8, 517):
+            torn = packed[:length]
+            result = read(torn, format=FORMAT)
+            assert result.rejects == [(None, "torn_gzip")]
+            assert result.rows == rows(*range(len(result.rows)))
+            assert [block.group for block in result.blocks if block.lines] == [LogGroup("1", "g")]
+            listed = sum(len(digests) for digests in read_events(io.BytesIO(torn)))
+            assert listed == len(result.rows) + sum(block.repeated for block in result.blocks)
+            but_one = read(torn, format=FORMAT, repeats=[listed - 1])
+            assert len(but_one.rows) == listed - 1
+    # All but the last brackets came, and all but half an event, which is what the reject shows.
+    events = json.dumps([json.loads(whole)["logEvents"][499]])[1:-1]
+    assert read(whole[: -len("]}")].encode(), format=FORMAT).rejects == [(1, "bad_envelope")]
+    cut = read(whole[: whole.rindex("10.0.0.1")].encode(), format=FORMAT)
+    assert (cut.rows, cut.rejects) == (rows(*range(499)), [(1, "bad_envelope")])
+    assert events.startswith(cut.texts[0])
+
+
+@pytest.mark.parametrize("late", ["owner", "logGroup", "logStream", "messageType"])
+def test_events_of_a_torn_subscription_are_read_only_where_it_is_said_before_whose_they_are(late: str) -> None:
+    document = json.loads(subscription(("a", 1), ("b", 2)))
+    document[late] = document.pop(late)
+    result = read(json.dumps(document)[:-5].encode(), format=FORMAT)
+    assert (result.rows, result.rejects) == ([], [(1, "bad_envelope")])
+
+
+def test_a_subscription_that_is_broken_gives_its_events_before_that() -> None:
+    broken = subscription(("a", 1), ("b", 2), ("c", 3)).replace('{"id": "b"', '{"id": b')
+    for between in ("", "\\n"):
+        result = read((broken + between + subscription(("d", 4))).encode(), format=FORMAT)
+        assert (result.rows, result.rejects) == (rows(1, 4), [(1, "bad_envelope")])
 
 
 def test_a_document_larger_than_what_is_read_at_once() -> None:

@@ -152,12 +152,15 @@ def test_a_cut_or_damaged_file_is_one_reject() -> None:
         result = read(broken)
         assert result.rejects == [(None, "torn_parquet")]
         assert (result.rows, result.blocks[-1].torn) == ([], True)
-    # Damage in the third row group: the rows before it are had.
+        assert result.texts[0].startswith("nothing could be read: ")
+    # Damage at the begin of the third row group: the rows before it are had, none twice.
     place = pq.ParquetFile(io.BytesIO(content)).metadata.row_group(2).column(0).dictionary_page_offset
     result = read(content[:place] + b"\xff" * 400 + content[place + 400 :])
     assert result.rejects == [(None, "torn_parquet")]
-    assert len(result.rows) >= 65_536
+    assert [row["bytes"] for row in result.rows] == list(range(100_000))
     assert result.rows[7] == {"srcaddr": "10.0.0.7", "bytes": 7}
+    assert result.texts[0].startswith("the rows up to 100000 were read: ")
+    assert [block.records.num_rows for block in result.blocks] == [65_536, 34_464, 0]
 
 
 def test_parquet_inside_gzip_is_seen() -> None:
