@@ -179,7 +179,7 @@ def _attribute_part(
     stranger = ~own & (reporter >= len(lookup.interfaces)) & (forwards == 0)
     # Of an interface whose VPC nobody knows, the other end's own records can't be found.
     nowhere = (vpc < 0) & ~transit & _unheld_private(columns)
-    doubts[unsaid | stranger | nowhere] |= UNSURE
+    doubts[unsaid | stranger | nowhere | _several_in_one(hints, source, reporter)] |= UNSURE
     columns |= {
         "source": source,
         "reporter": reporter,
@@ -274,6 +274,14 @@ def _duplicate(hints: Hints, reporter: I32, col: Mapping[str, npt.NDArray], sour
     for row, code, of, action, first, last in zip(several.tolist(), *asked, strict=True):
         duplicate[row] = not hints.counts(code, of, action, first, last)
     return duplicate
+
+
+def _several_in_one(hints: Hints, source: I32, reporter: I32) -> Bools:
+    """Whether a row came through what may hold it once for each of several flow logs."""
+    perhaps = np.zeros(len(reporter), dtype=np.bool_)
+    for number, interfaces in hints.in_one.items():
+        perhaps |= (source == number) & np.isin(reporter, interfaces)
+    return perhaps
 
 
 def _leg_and_position(

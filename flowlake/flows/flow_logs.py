@@ -4,7 +4,7 @@ another's place within the hour), and what its reporting lacks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -46,6 +46,13 @@ def log_of(source: Source, row: Mapping[str, Any], said: FlowLog | None) -> Log:
         not {"pkt_srcaddr", "pkt_dstaddr"} & set(row["lacks"]),
         row["nodata"] > 0,
     )
+
+
+def unread(known: Iterable[FlowLog], read: Collection[str | None]) -> list[str]:
+    """The flow logs that go to S3, as the inventory knows, and of which nothing was read: by their ids, in order. Where
+    others go to, their ids are not told.
+    """
+    return sorted(log.flow_log_id for log in known if log.destination_type == "s3" and log.flow_log_id not in read)
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,10 @@ class Hints:
     and lack none.
     """
     spans: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
+    in_one: dict[int, I32] = field(default_factory=dict)
+    """By source that may hold the records of several flow logs, which nothing tells apart: the interfaces that several
+    of them cover, whose bytes may count as often.
+    """
 
     def counts(self, code: int, source: int, action: int, first: int, last: int) -> bool:
         """Whether what a flow log told of an interface that has several, from first to last (epoch s), counts."""
@@ -267,6 +271,7 @@ def hints(
     _fill_vpcs_from_facts(found, lookup, evidence)
     _fill_vpcs_from_flow_logs(found, lookup, evidence, flow_logs)
     _choose_flow_logs(found, lookup, evidence, flow_logs, lives)
+    _note_several_in_one(found, lookup, evidence, flow_logs)
     if previous is not None:
         found.previous_penalty = np.full(len(found.penalty), NOT_LOGGED, dtype=np.uint8)
         codes = found.codes(lookup, list(previous))
@@ -369,6 +374,44 @@ def _choose_flow_logs(
         if len(told) > 1:
             found.chosen[code] = accepts, rejects
             found.spans |= {(code, s): (of.first, of.last) for s, of in told.items()}
+
+
+def _note_several_in_one(found: Hints, lookup: Lookup, evidence: Evidence, flow_logs: Mapping[str, FlowLog]) -> None:
+    """A log group, and a stream of Firehose that flow logs go to straight, do not say of which flow log a record is.
+
+    Of a stream the folder is known and not its name: any flow log that goes to one may be there.
+    """
+    through: dict[str, list[FlowLog]] = {}
+    for log in flow_logs.values():
+        kind, destination = log.destination_type or "", log.destination or ""
+        if kind == "kinesis-data-firehose":
+            through.setdefault("", []).append(log)
+        elif kind == "cloud-watch-logs":
+            name = destination.split(":log-group:")[-1].removesuffix(":*")
+            through.setdefault(name, []).append(log)
+    if not any(len(logs) > 1 for logs in through.values()):
+        return
+    table = evidence.lines
+    codes = found.codes(lookup, table["interface"].to_pylist()) if table.num_rows else np.zeros(0, np.int32)
+    of = table["source"].to_numpy() if table.num_rows else codes
+    for number, source in enumerate(evidence.sources):
+        if (source.flow_log_id or "").startswith("fl-"):
+            continue
+        logs = through.get(source.flow_log_id or "", through.get("", []))
+        mine = np.unique(codes[(of == number) & (codes >= 0)])
+        several = [code for code in mine.tolist() if _covering(found, lookup, code, logs) > 1]
+        if several:
+            found.in_one[number] = np.array(several, dtype=np.int32)
+
+
+def _covering(found: Hints, lookup: Lookup, code: int, logs: Sequence[FlowLog]) -> int:
+    """How many of these flow logs cover an interface: by its id, its subnet or its VPC."""
+    named = {found.name(lookup, code)}
+    vpc = int(found.interface_vpc[code])
+    named.add(lookup.vpcs.text(vpc) if 0 <= vpc < len(lookup.vpcs) else None)
+    if code < len(lookup.subnet) and lookup.subnet[code] >= 0:
+        named.add(lookup.subnets.text(int(lookup.subnet[code])))
+    return sum(log.resource_id in named for log in logs if log.resource_id)
 
 
 def _attest(found: Hints, lookup: Lookup, evidence: Evidence) -> None:

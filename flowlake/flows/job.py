@@ -10,7 +10,7 @@ import io
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
@@ -26,6 +26,7 @@ from flowlake.flows.audit import audit_run, import_spark, prepare
 from flowlake.flows.book import Book, build
 from flowlake.flows.collector import paused
 from flowlake.flows.endpoints import TagSettings, states_table
+from flowlake.flows.flow_logs import unread
 from flowlake.flows.fold import OPEN
 from flowlake.flows.hints import Evidence, Hints, hints, merge
 from flowlake.flows.lookup import Lookup, compile_book
@@ -52,6 +53,7 @@ from flowlake.flows.publish import (
 from flowlake.flows.repeats import buckets_for, by_key, events, may_share_events, repeats
 from flowlake.flows.schemas import arrow_schema
 from flowlake.flows.seats import seats
+from flowlake.flows.topology import FlowLog
 from flowlake.flows.world import Settings, World
 from flowlake.lake import places
 from flowlake.lake.catalog import Catalog
@@ -325,6 +327,7 @@ class _Hour:
                 + (f", {totals['repeated_events']} repeated events" if totals["repeated_events"] else ""),
             )
             self._warn(totals)
+            self._warn_of_unread(book.topology.flow_logs.values(), {s.flow_log_id for s in evidence.sources})
             world = World(
                 lookup,
                 found,
@@ -358,6 +361,15 @@ class _Hour:
                 f"{self.hour} warning: windows of {self.options.window_seconds} s are shorter than "
                 f"the longest aggregation interval seen ({longest} s): "
                 "bytes go whole to the window of their record's start"
+            )
+
+    def _warn_of_unread(self, known: Iterable[FlowLog], read: Collection[str | None]) -> None:
+        ids = unread(known, read)
+        if ids:
+            shown = ", ".join(ids[:5]) + (", …" if len(ids) > 5 else "")
+            self.clock.log(
+                f"{self.hour} warning: nothing was read of {len(ids)} flow logs that the inventory knows ({shown}): "
+                "they lie elsewhere, are late, or their interfaces are gone"
             )
 
     def _parallel(self, count: int) -> DataFrame:

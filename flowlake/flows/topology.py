@@ -23,12 +23,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FlowLog:
-    """What a flow log covers, as the inventory says it."""
+    """What a flow log covers and where it is delivered, as the inventory says it.
+
+    destination: the ARN of a bucket or stream of Firehose, or the name or ARN of a log group.
+    """
 
     flow_log_id: str
     traffic_type: str | None
     max_aggregation_seconds: int | None
     resource_id: str | None
+    destination: str | None = None
+    destination_type: str | None = None
 
 
 @dataclass
@@ -109,7 +114,9 @@ def topology_of(timelines: Timelines, begins: int, ends: int) -> Topology:
     for flow_log_id, row in _alive(timelines, "flow_log", begins, ends):
         detail = detail_of(row)
         topology.flow_logs[flow_log_id] = FlowLog(
-            flow_log_id, detail.get("traffic_type"), detail.get("max_aggregation_seconds"), detail.get("resource_id")
+            flow_log_id,
+            *(detail.get(name) for name in ("traffic_type", "max_aggregation_seconds", "resource_id")),
+            *(detail.get(name) for name in ("destination", "destination_type")),
         )
     public: dict[str, set[str]] = {}
     for interface_id, line in timelines.get("interface", {}).items():

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 import pytest
 
 from flowlake.flows.evidence import GAPS, SKIPPED
+from flowlake.flows.flow_logs import unread
+from flowlake.flows.topology import FlowLog
 from tests.flows.worked import HOUR, PLAIN, Answer, eni, flow_log, lines, run, steady, vpc
 
 A = eni("eni-a", "10.0.0.1")
@@ -121,3 +123,10 @@ def test_of_two_whole_ones_the_same_counts_in_a_busy_hour_and_in_a_quiet_one(bus
     logs = {"fl-1": packets_log(600, -300, packets), "fl-2": packets_log(60, 0, packets)}
     hours = [run(inventory, logs, hour=HOUR.plus(n)) for n in range(2)]
     assert sum(row["uploaded"] for answer in hours for row in answer.rows) == 100 * len(packets)
+
+
+def test_flow_logs_of_which_nothing_was_read_are_named() -> None:
+    """Those that go to S3: records of the others do not name theirs."""
+    kinds = {"fl-1": "s3", "fl-2": "s3", "fl-3": "cloud-watch-logs", "fl-4": None}
+    known = [FlowLog(id_, "ALL", 60, "vpc-1", "somewhere", kind) for id_, kind in kinds.items()]
+    assert unread(known, {"fl-2", None}) == ["fl-1"]

@@ -275,3 +275,29 @@ def test_each_event_is_kept_once_however_the_work_is_cut(
     assert {key: places.tolist() for key, places in left_out.items()} == expected
     here = repeated_events(objects, store)  # type: ignore[arg-type]
     assert {key: places.tolist() for key, places in here.items()} == expected
+
+
+def delivered(flow_log_id: str, resource_id: str, kind: str, destination: str) -> dict:
+    detail = {"resource_id": resource_id, "destination_type": kind, "destination": destination}
+    return {**flow_log(flow_log_id), "detail": detail}
+
+
+STREAM = ("kinesis-data-firehose", "arn:aws:firehose:us-east-1:111111111111:deliverystream/s")
+GROUP = ("cloud-watch-logs", f"arn:aws:logs:us-east-1:111111111111:log-group:{VPC}:*")
+
+
+@pytest.mark.parametrize("covers", [("vpc-1", "subnet-1"), ("vpc-1", "subnet-2"), ("vpc-1",)])
+@pytest.mark.parametrize("through", [STREAM, GROUP])
+def test_what_two_flow_logs_send_through_one_may_count_twice_and_says_so(
+    covers: tuple[str, ...], through: tuple[str, str]
+) -> None:
+    """Nothing tells their records apart. eni-a lies in subnet-1 of vpc-1: one flow log of each covers it twice."""
+    logs = [delivered(f"fl-{number}", resource, *through) for number, resource in enumerate(covers)]
+    inventory = steady(vpc("vpc-1", "10.0.0.0/16"), eni("eni-a", "10.0.0.1"), *logs)
+    if through is STREAM:
+        texts = {TEN: "\n".join(json.dumps({"message": sent(500)}) for _ in covers)}
+    else:
+        texts = {TEN: batch({str(number): sent(500) for number, _ in enumerate(covers)})}
+    answer = run(inventory, texts)
+    flags = [row["flags"] for row in answer.rows]
+    assert flags == [["possibly_doubled"] if covers == ("vpc-1", "subnet-1") else []]
