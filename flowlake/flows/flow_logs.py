@@ -13,7 +13,7 @@ import numpy as np
 
 from flowlake.flows.evidence import GAPS, LOSSY, NO_ACCEPTS, NOT_ALL, REJECTED, SKIPPED
 from flowlake.flows.minutes import MINUTES_BEFORE, WHOLE_HOUR, minutes_masks
-from flowlake.flows.summarise import ACCEPT, REJECT, Source
+from flowlake.flows.summarise import ACCEPT, CLOCK_SECONDS, REJECT, Source
 from flowlake.flows.topology import FlowLog
 
 
@@ -129,46 +129,68 @@ class Reporting:
 
     def _lacking(self, order: Sequence[int]) -> int:
         """What several lack that told one after the other: what none of them tells, and what any of them lost."""
+        order = self._one_after_the_other(order)
         if len(order) == 1:
             return self.lacks[order[0]]
         first = self.logs[order[0]]
         lost = 0
         for s in order:
             lost |= self.lacks[s] & LOSSY
-        return lost | (GAPS if first.tells_silence and self._has_gap(self._minutes(order), first.interval) else 0)
+        has_gap = self._has_gap(self._minutes(order), first.interval) or self._has_hole(order)
+        return lost | (GAPS if first.tells_silence and has_gap else 0)
 
     def _in_turn(self, some: Iterable[int]) -> tuple[int, ...]:
-        """Of these those that count: the best, and each that told of a time before or after all that count already.
+        """These, the best first. What one tells of a time before or after all that the better ones tell counts too:
+        they can't have told of the same packets.
+        """
+        return tuple(sorted(some, key=self._rank))
 
-        Two that tell of one time may differ by two aggregation intervals at its ends: only what reaches further,
-        or lies wholly beside, is another time.
+    def _one_after_the_other(self, order: Sequence[int]) -> list[int]:
+        """The best, and each that told of another time than those before it. Two that tell of one time may differ by
+        two aggregation intervals at its ends: only what reaches further, or lies wholly beside, is another time.
         """
         count: list[int] = []
-        for s in sorted(some, key=self._rank):
+        for s in order:
             first, last = self.told[s].first, self.told[s].last
             others = [self.told[b] for b in count]
             further = 2 * 60 * max(self.logs[b].interval for b in (*count, s))
-            if all(first >= other.last or last <= other.first for other in others) or (
+            if all(first > other.last or last < other.first for other in others) or (
                 first < min(other.first for other in others) - further
                 or last > max(other.last for other in others) + further
             ):
                 count.append(s)
-        return tuple(count)
+        return count
 
     def _rank(self, s: int) -> tuple:
         # Of whole ones the same in every hour: their intervals begin at different minutes, so that by what lies at
         # the hour's edges each would have its turn, and what lies there counted twice or not at all.
         log, lacks, held = self.logs[s], self.lacks[s], self.told[s].bytes
-        proved = not lacks and not self._has_gap(self.told[s].mask, log.interval)
+        proved = not lacks and self._spans_all(s) and not self._has_gap(self.told[s].mask, log.interval)
         unproved = (False, 0) if proved else (not self._whole[s], -held)
         most_first = -held if lacks & LOSSY else 0
         return lacks, log.traffic_type != "ALL", most_first, not proved, *unproved, log.flow_log_id, s
+
+    def _spans_all(self, s: int) -> bool:
+        """Whether it told of all the time that any told of, but for an interval and what clocks are off by."""
+        near = 60 * self.logs[s].interval + 2 * CLOCK_SECONDS
+        first, last = min(told.first for told in self.told.values()), max(told.last for told in self.told.values())
+        return self.told[s].first <= first + near and self.told[s].last >= last - near
 
     @cached_property
     def _whole(self) -> dict[int, bool]:
         """Whether each told of as many minutes as any, but for an interval."""
         covered = {s: (told.mask & WHOLE_HOUR).bit_count() for s, told in self.told.items()}
         return {s: covered[s] + self.logs[s].interval >= max(covered.values()) for s in self.told}
+
+    def _has_hole(self, order: Sequence[int]) -> bool:
+        """Whether for more than a minute between two of these no one told anything, not even NODATA."""
+        spans = sorted((self.told[s].first, self.told[s].last) for s in order)
+        reached = spans[0][1]
+        for first, last in spans[1:]:
+            if first > reached + 60:
+                return True
+            reached = max(reached, last)
+        return False
 
     def _minutes(self, order: Sequence[int]) -> int:
         """The minutes told by several, of each those beside the time of the ones before it."""

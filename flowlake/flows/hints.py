@@ -84,7 +84,8 @@ class Hints:
             return False
         for better in order[: order.index(source)]:
             since, until = self.spans[code, better]
-            if (since <= first <= until) if first == last else (first < until and since < last):
+            # Seconds are told whole: in the one that both tell they may tell of the same packets.
+            if first <= until and since <= last:
                 return False
         return True
 

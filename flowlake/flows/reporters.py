@@ -9,6 +9,7 @@ one attempt, rejected.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -414,9 +415,10 @@ def _by_flow_log_that_holds_most(rows: Mapping[str, npt.NDArray], world: World) 
         return rows
     at = np.flatnonzero(np.isin(reporter, list(world.hints.chosen)) & (reporter >= 0))
     at = at[penalty[reporter[at]] & LOSSY > 0]
-    # What one tells of a time of which the better ones tell nothing has no rival.
+    # Of two, what one tells of a time of which the better one tells nothing has no rival.
+    pairs = {code for code, number in Counter(code for code, _ in world.hints.spans).items() if number == 2}
     alone = [
-        not twice and (source,) not in (order[:1] for order in world.hints.chosen[code])
+        not twice and code in pairs and (source,) not in (order[:1] for order in world.hints.chosen[code])
         for twice, code, source in zip(
             rows["duplicate"][at].tolist(), reporter[at].tolist(), rows["source"][at].tolist(), strict=True
         )

@@ -999,8 +999,9 @@ def test_of_several_flow_logs_the_one_without_losses_is_chosen() -> None:
     more = f"eni-a 10.0.0.1 93.184.216.34 50001 443 6 10 10:02:00 10:02:59 ACCEPT OK\n{lost}"
     inventory = steady(VPC, A, flow_log("fl-vpc"), flow_log("fl-subnet"))
     answer = run(inventory, {"fl-vpc": lines(PLAIN, record), "fl-subnet": lines(PLAIN, f"{record}\n{more}")})
-    assert answer.show("uploaded", "flags") == [(100, [])]
-    assert answer.fates == {"counted": 100, "duplicate": 110}
+    # Of 10:02, of which fl-vpc tells nothing, what fl-subnet tells counts.
+    assert answer.show("uploaded", "flags") == [(110, [])]
+    assert answer.fates == {"counted": 110, "duplicate": 100}
 
 
 def test_where_all_flow_logs_of_an_interface_lost_records_each_pair_takes_the_one_that_holds_most_of_it() -> None:

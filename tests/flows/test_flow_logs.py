@@ -19,8 +19,8 @@ LOST = "eni-a - - - - - - {} {} - SKIPDATA"
 
 def minutes(first: int, last: int) -> str:
     """A record of 100 bytes for each minute of [first, last)."""
-    record = "eni-a 10.0.0.1 93.184.216.34 50000 443 6 100 10:{:02d}:00 10:{:02d}:00 ACCEPT OK"
-    return "\n".join(record.format(at, at + 1) for at in range(first, last))
+    record = "eni-a 10.0.0.1 93.184.216.34 50000 443 6 100 10:{:02d}:00 10:{:02d}:59 ACCEPT OK"
+    return "\n".join(record.format(at, at) for at in range(first, last))
 
 
 def silent(interface: str = "eni-quiet") -> str:
@@ -50,6 +50,45 @@ def test_what_both_tell_while_they_run_side_by_side_counts_once() -> None:
     assert counted(answer) == {"fl-1": (3200, 0), "fl-2": (2400, 700)}
 
 
+def test_what_two_tell_of_one_second_counts_once() -> None:
+    """The last packet that fl-1 tells of is the first that fl-2 does."""
+    record = "eni-a 10.0.0.1 93.184.216.34 50000 443 6 100 {} {} ACCEPT OK"
+    one, two = record.format("10:01:00", "10:29:30"), record.format("10:29:30", "10:29:30")
+    answer = run(INVENTORY, {"fl-1": lines(PLAIN, one), "fl-2": lines(PLAIN, two)})
+    assert counted(answer) == {"fl-1": (100, 0), "fl-2": (0, 100)}
+
+
+@pytest.mark.parametrize(("first", "last"), [(0, 42), (0, 50), (10, 60), (18, 60)])
+def test_a_whole_one_is_not_set_aside_for_one_that_was_there_for_a_part(first: int, last: int) -> None:
+    """fl-1, of 600 s and the lower id, tells of some minutes of the hour, fl-2 of all."""
+    inventory = steady(vpc("vpc-1", "10.0.0.0/16"), A, flow_log("fl-1"), flow_log("fl-2", interval=60))
+    texts = {"fl-1": f"{minutes(first, last)}\n{silent()}", "fl-2": f"{minutes(0, 60)}\n{silent()}"}
+    answer = run(inventory, {log: lines(PLAIN, text) for log, text in texts.items()})
+    assert sum(row["uploaded"] for row in answer.rows) == 6000
+
+
+def test_beside_one_of_another_kind_the_two_count_once_though_intervals_were_lost() -> None:
+    """fl-1 was replaced by fl-2, each lost an interval; fl-3 logs what was accepted, all the hour."""
+    lost = [LOST.format("10:59:00", "10:59:59"), LOST.format("10:00:00", "10:00:01")]
+    logs = [flow_log("fl-1", interval=60), flow_log("fl-2", interval=60), flow_log("fl-3", "ACCEPT", interval=60)]
+    texts = {
+        "fl-1": f"{minutes(0, 30)}\n{lost[0]}",
+        "fl-2": f"{minutes(30, 59)}\n{lost[1]}",
+        "fl-3": minutes(0, 59),
+    }
+    inventory = steady(vpc("vpc-1", "10.0.0.0/16"), A, *logs)
+    answer = run(inventory, {log: lines(PLAIN, text) for log, text in texts.items()})
+    assert sum(row["uploaded"] for row in answer.rows) == 5900
+
+
+def test_a_time_of_which_neither_of_the_two_tells_is_a_gap() -> None:
+    """fl-1, of 600 s, ended at 10:30, fl-2 was made at 10:35: shorter than two intervals, and yet nobody told."""
+    texts = {"fl-1": f"{minutes(0, 30)}\n{silent()}", "fl-2": f"{minutes(35, 60)}\n{silent()}"}
+    inventory = steady(vpc("vpc-1", "10.0.0.0/16"), A, flow_log("fl-1"), flow_log("fl-2"))
+    answer = run(inventory, {log: lines(PLAIN, text) for log, text in texts.items()})
+    assert answer.penalties()["eni-a"] == GAPS
+
+
 def test_of_two_that_took_its_place_one_counts() -> None:
     logs = {"fl-1": minutes(0, 30), "fl-2": minutes(30, 59), "fl-3": minutes(30, 59)}
     answer = run(INVENTORY, {log: lines(PLAIN, text) for log, text in logs.items()})
@@ -57,9 +96,9 @@ def test_of_two_that_took_its_place_one_counts() -> None:
 
 
 def test_one_that_tells_a_little_less_of_the_same_time_counts_nothing() -> None:
-    """fl-2 lost the last minutes, and begins as late as an interval allows."""
-    answer = run(INVENTORY, {"fl-1": lines(PLAIN, minutes(1, 58)), "fl-2": lines(PLAIN, minutes(0, 57))})
-    assert counted(answer) == {"fl-1": (5700, 0), "fl-2": (0, 5700)}
+    """fl-2 tells of the minutes from 10:02 to 10:57 alone."""
+    answer = run(INVENTORY, {"fl-1": lines(PLAIN, minutes(1, 58)), "fl-2": lines(PLAIN, minutes(2, 57))})
+    assert counted(answer) == {"fl-1": (5700, 0), "fl-2": (0, 5500)}
 
 
 def test_what_one_of_them_lost_is_lacking_and_what_another_tells_is_not() -> None:
