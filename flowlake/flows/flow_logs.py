@@ -87,12 +87,31 @@ class Reporting:
         self.lacks = {s: self._lacks(s) for s in told}
 
     def accepts(self) -> tuple[int, ...]:
-        """The flow logs that count of what was accepted, the best one first."""
-        return self._in_turn(self._of_kind("ACCEPT", ACCEPT) or self._unknown(but=1 << REJECT))
+        """The flow logs that tell of what was accepted, the best one first. What another tells counts where it tells of
+        a time before or after all that the better ones tell: they can't have told of the same packets.
+        """
+        return tuple(sorted(self._of_kind("ACCEPT", ACCEPT) or self._unknown(but=1 << REJECT), key=self._rank))
 
     def rejects(self) -> tuple[int, ...]:
-        """The flow logs that count of what was rejected, the best one first."""
-        return self._in_turn(self._of_kind("REJECT", REJECT) or self._unknown())
+        """The flow logs that tell of what was rejected, in the same way."""
+        return tuple(sorted(self._of_kind("REJECT", REJECT) or self._unknown(), key=self._rank))
+
+    def one_after_the_other(self, order: Sequence[int]) -> list[int]:
+        """Of these, the best one first, those that the reporting rests on: the best, and each that told of another time
+        than those before it. Two that tell of one time may differ by two aggregation intervals at its ends: only what
+        reaches further, or lies wholly beside, is another time.
+        """
+        count: list[int] = []
+        for s in order:
+            first, last = self.told[s].first, self.told[s].last
+            others = [self.told[b] for b in count]
+            further = 2 * 60 * max(self.logs[b].interval for b in (*count, s))
+            if all(first > other.last or last < other.first for other in others) or (
+                first < min(other.first for other in others) - further
+                or last > max(other.last for other in others) + further
+            ):
+                count.append(s)
+        return count
 
     def _of_kind(self, traffic_type: str, action: int) -> list[int]:
         """Those that are known to log an action, or have shown that they do."""
@@ -108,7 +127,8 @@ class Reporting:
         return [s for s, told in self.told.items() if self.logs[s].traffic_type is None and told.actions != but]
 
     def penalty(self, accepts: Sequence[int], rejects: Sequence[int]) -> int:
-        """What those that count lack together."""
+        """What those that the reporting rests on lack together."""
+        accepts, rejects = self.one_after_the_other(accepts), self.one_after_the_other(rejects)
         penalty = self._lacking(accepts) if accepts else NO_ACCEPTS
         if rejects and rejects != accepts:
             penalty |= self._lacking(rejects)
@@ -129,7 +149,6 @@ class Reporting:
 
     def _lacking(self, order: Sequence[int]) -> int:
         """What several lack that told one after the other: what none of them tells, and what any of them lost."""
-        order = self._one_after_the_other(order)
         if len(order) == 1:
             return self.lacks[order[0]]
         first = self.logs[order[0]]
@@ -138,28 +157,6 @@ class Reporting:
             lost |= self.lacks[s] & LOSSY
         has_gap = self._has_gap(self._minutes(order), first.interval) or self._has_hole(order)
         return lost | (GAPS if first.tells_silence and has_gap else 0)
-
-    def _in_turn(self, some: Iterable[int]) -> tuple[int, ...]:
-        """These, the best first. What one tells of a time before or after all that the better ones tell counts too:
-        they can't have told of the same packets.
-        """
-        return tuple(sorted(some, key=self._rank))
-
-    def _one_after_the_other(self, order: Sequence[int]) -> list[int]:
-        """The best, and each that told of another time than those before it. Two that tell of one time may differ by
-        two aggregation intervals at its ends: only what reaches further, or lies wholly beside, is another time.
-        """
-        count: list[int] = []
-        for s in order:
-            first, last = self.told[s].first, self.told[s].last
-            others = [self.told[b] for b in count]
-            further = 2 * 60 * max(self.logs[b].interval for b in (*count, s))
-            if all(first > other.last or last < other.first for other in others) or (
-                first < min(other.first for other in others) - further
-                or last > max(other.last for other in others) + further
-            ):
-                count.append(s)
-        return count
 
     def _rank(self, s: int) -> tuple:
         # Of whole ones the same in every hour: their intervals begin at different minutes, so that by what lies at

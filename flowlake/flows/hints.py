@@ -42,9 +42,8 @@ class Hints:
 
     Interfaces and VPCs that the book does not know follow those of the book in the code spaces. penalty: what each
     interface's reporting lacks (NOT_LOGGED where it reported nothing). chosen: for interfaces with several flow
-    logs those that count, of what was accepted and of what was rejected: the best one, and with what lies beside the
-    time of those before them others (one that took its place within the hour). spans: from when to when (epoch s)
-    each flow log told of such an interface.
+    logs those that tell of what was accepted and of what was rejected, the best one first; see counts. spans: from when
+    to when (epoch s) each flow log told of such an interface.
     """
 
     interfaces: Names
@@ -77,7 +76,9 @@ class Hints:
     """
 
     def counts(self, code: int, source: int, action: int, first: int, last: int) -> bool:
-        """Whether what a flow log told of an interface that has several, from first to last (epoch s), counts."""
+        """Whether what a flow log told of an interface that has several, from first to last (epoch s), counts: none
+        that is better told of that time.
+        """
         accepts, rejects = self.chosen[code]
         order = rejects if action == REJECT or not (action == ACCEPT or accepts) else accepts
         if source not in order:
@@ -370,7 +371,7 @@ def _choose_flow_logs(
         accepts, rejects = one.accepts(), one.rejects()
         found.penalty[code] = one.penalty(accepts, rejects)
         is_gateway = code < len(lookup.forwards) and lookup.forwards[code] == NAT
-        tells_inside = bool(accepts) and all(logs[s].tells_packets for s in accepts)
+        tells_inside = bool(accepts) and all(logs[s].tells_packets for s in one.one_after_the_other(accepts))
         found.inside_told[code] = is_gateway and tells_inside and not found.penalty[code] & LOSSY
         if len(told) > 1:
             found.chosen[code] = accepts, rejects

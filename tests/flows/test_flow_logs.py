@@ -9,7 +9,7 @@ import pytest
 from flowlake.flows.evidence import GAPS, SKIPPED
 from flowlake.flows.flow_logs import unread
 from flowlake.flows.topology import FlowLog
-from tests.flows.worked import HOUR, PLAIN, Answer, eni, flow_log, lines, run, steady, vpc
+from tests.flows.worked import HOUR, PACKETS, PLAIN, Answer, eni, flow_log, lines, run, steady, vpc
 
 A = eni("eni-a", "10.0.0.1")
 LOGS = [flow_log(f"fl-{number}", interval=60) for number in (1, 2, 3)]
@@ -79,6 +79,18 @@ def test_beside_one_of_another_kind_the_two_count_once_though_intervals_were_los
     inventory = steady(vpc("vpc-1", "10.0.0.0/16"), A, *logs)
     answer = run(inventory, {log: lines(PLAIN, text) for log, text in texts.items()})
     assert sum(row["uploaded"] for row in answer.rows) == 5900
+
+
+def test_what_a_duplicate_lacks_is_not_lacking() -> None:
+    """fl-1 logs all, with the packets' addresses; fl-9 tells of the same time, of what kind is not known, and without.
+    eni-a is a NAT gateway: its reporting rests on fl-1 alone.
+    """
+    gateway = {**A, "interface_type": "nat_gateway"}
+    record = "eni-a 10.0.0.1 93.184.216.34 50000 443 6 100 10:10:00 10:10:10 ACCEPT OK"
+    texts = {"fl-1": lines(PACKETS, f"{record} 10.0.0.1 93.184.216.34"), "fl-9": lines(PLAIN, record)}
+    answer = run(steady(vpc("vpc-1", "10.0.0.0/16"), gateway, LOGS[0]), texts)
+    assert answer.penalties() == {"eni-a": 0}
+    assert answer.hints.inside_told[answer.hints.codes(answer.world.lookup, ["eni-a"])].tolist() == [True]
 
 
 def test_a_time_of_which_neither_of_the_two_tells_is_a_gap() -> None:
