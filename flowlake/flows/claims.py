@@ -8,7 +8,7 @@ import ipaddress
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from flowlake.flows.fold import (
     ADDED,
@@ -19,10 +19,6 @@ from flowlake.flows.fold import (
     Timelines,
 )
 from flowlake.flows.intervals import Claim
-
-if TYPE_CHECKING:
-    pass
-
 
 Told = tuple[Claim, list[int]]
 """A claim, and the moments at which its interface was told to have the address."""

@@ -19,8 +19,8 @@ from flowlake.flows.buckets import ENDS, end_address, end_vpc, in_turn
 from flowlake.flows.evidence import NOT_LOGGED
 from flowlake.flows.handshakes import TCP, of_connections
 from flowlake.flows.hashing import distinct
-from flowlake.flows.lookup import NOBODY, each_of, ever_holds, mix
-from flowlake.flows.ports import has_ports
+from flowlake.flows.lookup import NOBODY, each_of, ever_holds, mix, note
+from flowlake.flows.ports import both_ports
 from flowlake.flows.world import (
     ATTESTED,
     CONTESTED_DST,
@@ -71,10 +71,10 @@ def decide_again(rows: Rows, before: Rows, world: World) -> Rows:
     All rows of a pair of addresses are here; before: as they came, with ends that were not told yet. Those that another
     record may say otherwise of have both ports.
     """
-    both_ports = has_ports(rows["protocol"]) & (rows["srcport"] > 0) & (rows["dstport"] > 0)
+    ported = both_ports(rows)
     news = (rows["src_state"] != before["src_state"]) | (rows["dst_state"] != before["dst_state"])
-    heard = _heard(rows, both_ports, world)
-    at = np.flatnonzero(both_ports & (news | (heard != rows["handshake"])))
+    heard = _heard(rows, ported, world)
+    at = np.flatnonzero(ported & (news | (heard != rows["handshake"])))
     if not len(at):
         return rows
     of = {name: rows[name][at] for name in _DECIDES} | {"handshake": heard[at]}
@@ -86,12 +86,12 @@ def decide_again(rows: Rows, before: Rows, world: World) -> Rows:
     return told
 
 
-def _heard(rows: Rows, both_ports: Bools, world: World) -> npt.NDArray[np.int8]:
+def _heard(rows: Rows, ported: Bools, world: World) -> npt.NDArray[np.int8]:
     """What handshakes say of each row's connection, in whichever of its rows they were seen."""
     heard: npt.NDArray[np.int8] = rows["handshake"]
     if not bool(heard.any()):
         return heard
-    at = np.flatnonzero(both_ports & (rows["protocol"] == TCP))
+    at = np.flatnonzero(ported & (rows["protocol"] == TCP))
     of = {name: rows[name][at] for name in _DECIDES}
     src, dst = (
         mix(of[f"{end}port"].astype(np.int64), *end_address(world, of, end, shared=True)) for end in ("src", "dst")
@@ -130,7 +130,7 @@ def _settle_own_ends(rows: Rows, world: World) -> Rows:
         scope, public = rows[f"{end}_scope"][at], is_public(rows[f"{end}_high"][at], rows[f"{end}_low"][at])
         outside = np.where(np.isin(vpc, list(world.lookup.ranges)), scope != vpc, (scope < 0) & public)
         others[end] = np.where(holder >= 0, holder != reporter, outside)
-    ported = has_ports(rows["protocol"][at]) & (rows["srcport"][at] > 0) & (rows["dstport"][at] > 0)
+    ported = both_ports(rows, at)
     filled = dict(rows)
     filled["position"] = rows["position"].copy()
     for end, far, place, bit in (("src", "dst", SENDER, CONTESTED_SRC), ("dst", "src", RECEIVER, CONTESTED_DST)):
@@ -157,15 +157,16 @@ def _forwards(world: World, who: npt.NDArray) -> Bools:
 
 def _untold(rows: Rows, end: str) -> Bools:
     """Whether an end of a connection (something with ports) names nobody, though its address lies in a VPC."""
-    ports = has_ports(rows["protocol"]) & (rows["srcport"] > 0) & (rows["dstport"] > 0)
-    untold: Bools = ports & (rows[f"{end}_who"] < 0) & (rows[f"{end}_scope"] >= 0) & (rows[f"{end}_how"] == NONE)
+    untold: Bools = (
+        both_ports(rows) & (rows[f"{end}_who"] < 0) & (rows[f"{end}_scope"] >= 0) & (rows[f"{end}_how"] == NONE)
+    )
     return untold
 
 
 def _in_turn(rows: Rows, end: str, world: World) -> Bools:
     """Whether the book alone names the end of a connection, by a secondary address of one that shares such."""
-    result: Bools = has_ports(rows["protocol"]) & (rows["srcport"] > 0) & (rows["dstport"] > 0)
-    return result & in_turn(world, *(rows[f"{end}_{n}"] for n in ("who", "how", "high", "low")))
+    result: Bools = both_ports(rows) & in_turn(world, *(rows[f"{end}_{n}"] for n in ("who", "how", "high", "low")))
+    return result
 
 
 def _fill(
@@ -189,7 +190,7 @@ class _OwnRecords:
 
     def __init__(self, rows: Rows, world: World) -> None:
         self.rows, self.world = rows, world
-        ports = has_ports(rows["protocol"]) & (rows["srcport"] > 0) & (rows["dstport"] > 0)
+        ports = both_ports(rows)
         own = {
             end: np.flatnonzero(ports & (rows["position"] == place) & (rows[f"{end}_who"] >= 0))
             for end, place in (("src", SENDER), ("dst", RECEIVER))
@@ -222,8 +223,8 @@ class _OwnRecords:
             near &= ~self._ended_before(one, self.holder[c]) & (self.holder[c] != self._far_reporter[one])
             near &= self.world.lookup.born_by(self.holder[c], last[one] + self.world.settings.clock_slack_seconds)
             near &= self._may_have_held(end, one, other, c)
-            _note(who, several, r, near, self.holder[c])
-            _note(near_by, several_near_by, r, near & (apart <= self.world.settings.two_clocks_seconds), self.holder[c])
+            note(who, several, r, near, self.holder[c])
+            note(near_by, several_near_by, r, near & (apart <= self.world.settings.two_clocks_seconds), self.holder[c])
             all_whole[r] &= lossless[c] | ~near
         # An address that came to another, who took the same port. Where all of them lack nothing, whose packets these
         # are shows in whose record covers them.
@@ -266,12 +267,6 @@ class _OwnRecords:
         in_book = np.flatnonzero(~shown & (holder < len(lookup.interfaces)))
         shown[in_book] = ever_holds(lookup, holder[in_book], high[in_book], low[in_book])
         return shown
-
-
-def _note(who: npt.NDArray[np.int32], several: Bools, r: I64, where: Bools, holder: npt.NDArray[np.int32]) -> None:
-    """Writes down, of the rows r that have it, a holder; and that there are several where another one stood."""
-    several[r] |= where & (who[r] >= 0) & (who[r] != holder)
-    who[r] = np.where(where & (who[r] < 0), holder, who[r])
 
 
 def _key(rows: Rows, world: World, end: str, at: I64) -> npt.NDArray[np.uint64]:

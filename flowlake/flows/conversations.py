@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from flowlake.flows.addresses import U64, is_public
 from flowlake.flows.hashing import distinct
-from flowlake.flows.lookup import NOBODY, mix
+from flowlake.flows.lookup import I64, NOBODY, Bools, mix
 from flowlake.flows.ports import has_ports
 from flowlake.flows.reporters import DUPLICATE, OTHER_REPORTER, Chosen
 from flowlake.flows.routes import Router
@@ -28,9 +28,6 @@ from flowlake.flows.world import (
     NONE,
     UNSURE,
 )
-
-I64 = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 
 # Conversations of a whole file are in memory at once: what needs no 64 bits has fewer.
 _NARROW: dict[npt.DTypeLike, tuple[str, ...]] = {

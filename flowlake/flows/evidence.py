@@ -20,14 +20,17 @@ from flowlake.flows.handshakes import untold
 from flowlake.flows.hashing import distinct_values
 from flowlake.flows.lookup import (
     FORWARDERS,
+    I32,
+    I64,
     NAT,
     NOBODY,
+    Bools,
     Lookup,
     ever_holds,
     in_vpc,
     within,
 )
-from flowlake.flows.minutes import WHOLE_HOUR, minutes_masks
+from flowlake.flows.minutes import minutes_masks
 from flowlake.flows.summarise import (
     EGRESS,
     EXTRAS,
@@ -41,12 +44,8 @@ from flowlake.flows.summarise import (
 )
 from flowlake.flows.sums import BEFORE, KEYS, MEASURES
 
-I32 = npt.NDArray[np.int32]
-I64 = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 PUBLIC_SCOPE = -2
 """Scope of addresses that mean the same from every VPC."""
-
 
 NO_ACCEPTS, SKIPPED, REJECTED, NOT_ALL, GAPS = 16, 8, 4, 2, 1
 """What a reporter lacks for 'its flow log covered the hour'; added up, the least is the most complete. Zero is
@@ -205,12 +204,9 @@ def _own(
     own = (local == local_pkt) | (forwards[code] == 0)
     # Of IPv6 what passes shows its own addresses throughout: only what the book gives to the interface is its own.
     passing = np.flatnonzero((forwards[code] > 0) & (high[local_pkt] != 0))
-    own[passing] = (
-        (interface[code[passing]] >= 0)
-        & ever_holds(lookup, np.maximum(interface[code[passing]], 0), high[local_pkt[passing]], low[local_pkt[passing]])
-        if len(lookup.interfaces)
-        else False
-    )
+    own[passing] = False
+    known = passing[interface[code[passing]] >= 0]
+    own[known] = ever_holds(lookup, interface[code[known]], high[local_pkt[known]], low[local_pkt[known]])
     asked = np.flatnonzero(own & (local != local_pkt))
     if not len(asked):
         return own
@@ -448,4 +444,4 @@ def _listeners(worker: Worker, lookup: Lookup) -> pa.Table:
     )
 
 
-__all__ = ["WHOLE_HOUR", "Worker", "evidence_of", "examine"]
+__all__ = ["Worker", "evidence_of", "examine"]

@@ -66,16 +66,6 @@ class Told:
     first: int
     last: int
 
-    def and_also(self, other: Told) -> Told:
-        return Told(
-            self.skipdata + other.skipdata,
-            self.bytes + other.bytes,
-            self.mask | other.mask,
-            self.actions | other.actions,
-            min(self.first, other.first),
-            max(self.last, other.last),
-        )
-
 
 class Reporting:
     """What the flow logs of one interface told in an hour. told: by the number of the flow log in logs. life: from when

@@ -16,9 +16,12 @@ from flowlake.flows.evidence import LOSSY, NOT_LOGGED, PUBLIC_SCOPE
 from flowlake.flows.flow_logs import Reporting, Told, log_of
 from flowlake.flows.hashing import distinct
 from flowlake.flows.lookup import (
+    I32,
+    I64,
     NAT,
     NOBODY,
     AddressIndex,
+    Bools,
     Lookup,
     Names,
     scopes,
@@ -31,10 +34,6 @@ from flowlake.flows.summarise import (
 )
 from flowlake.flows.topology import FlowLog
 
-I32 = npt.NDArray[np.int32]
-I64 = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
-
 
 @dataclass
 class Hints:
@@ -43,7 +42,7 @@ class Hints:
     Interfaces and VPCs that the book does not know follow those of the book in the code spaces. penalty: what each
     interface's reporting lacks (NOT_LOGGED where it reported nothing). chosen: for interfaces with several flow
     logs those that tell of what was accepted and of what was rejected, the best one first; see counts. spans: from when
-    to when (epoch s) each flow log told of such an interface.
+    to when (epoch s) each flow log (a row of sources) told of such an interface.
     """
 
     interfaces: Names
@@ -69,7 +68,7 @@ class Hints:
     """Of each interface whether it is a NAT gateway whose records tell who is behind it, by the packets' addresses,
     and lack none.
     """
-    spans: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
+    spans: dict[int, dict[int, tuple[int, int]]] = field(default_factory=dict)
     in_one: dict[int, I32] = field(default_factory=dict)
     """By source that may hold the records of several flow logs, which nothing tells apart: the interfaces that several
     of them cover, whose bytes may count as often.
@@ -84,7 +83,7 @@ class Hints:
         if source not in order:
             return False
         for better in order[: order.index(source)]:
-            since, until = self.spans[code, better]
+            since, until = self.spans[code][better]
             # Seconds are told whole: in the one that both tell they may tell of the same packets.
             if first <= until and since <= last:
                 return False
@@ -363,8 +362,7 @@ def _choose_flow_logs(
     columns = [table[field.name].to_pylist() for field in fields(Told)]
     for code, source, *values in zip(codes.tolist(), table["source"].to_pylist(), *columns, strict=True):
         if code >= 0 and not evidence.source_rows[source]["transit"]:
-            of = by_interface.setdefault(code, {})
-            of[source] = of[source].and_also(Told(*values)) if source in of else Told(*values)
+            by_interface.setdefault(code, {})[source] = Told(*values)
     for code, told in by_interface.items():
         life = lives.get(found.name(lookup, code) or "", (0, 1 << 62))
         one = Reporting(told, logs, life, lookup.starts)
@@ -375,7 +373,7 @@ def _choose_flow_logs(
         found.inside_told[code] = is_gateway and tells_inside and not found.penalty[code] & LOSSY
         if len(told) > 1:
             found.chosen[code] = accepts, rejects
-            found.spans |= {(code, s): (of.first, of.last) for s, of in told.items()}
+            found.spans[code] = {s: (of.first, of.last) for s, of in told.items()}
 
 
 def _note_several_in_one(found: Hints, lookup: Lookup, evidence: Evidence, flow_logs: Mapping[str, FlowLog]) -> None:

@@ -14,7 +14,7 @@ from flowlake.flows.evidence import GAPS, LOSSY, NOT_LOGGED
 from flowlake.flows.fold import OPEN
 from flowlake.flows.hashing import distinct
 from flowlake.flows.hints import Hints
-from flowlake.flows.lookup import I32, I64, NOBODY, Bools, each_of, in_several, scopes
+from flowlake.flows.lookup import I32, I64, NOBODY, Bools, each_of, in_several, note, scopes
 from flowlake.flows.minutes import minutes_masks
 from flowlake.flows.world import ASSUMED, ATTESTED, INTERVAL, NONE, World
 from flowlake.lake.hours import SECONDS
@@ -112,14 +112,13 @@ def _claimed_in_several(world: World, asked: _Asked, several: I64, vpc: I32) -> 
     for one in np.unique(vpc[several]).tolist():
         rows = several[vpc[several] == one]
         pair = asked.pair[rows]
-        found = np.full(len(rows), NOBODY, dtype=np.int32)
+        found, twice = np.full(len(rows), NOBODY, dtype=np.int32), np.zeros(len(rows), dtype=np.bool_)
         for neighbour in lookup.reachable.get(one, ()):
             begin, stop = lookup.claims.find(np.full(len(rows), neighbour, np.int64), asked.high[pair], asked.low[pair])
             for r, claim in each_of(begin, stop):
                 near = asked.near(rows[r], lookup.claim_from[claim], lookup.claim_to[claim])
-                holder = lookup.claim_interface[claim]
-                claimed[rows[r]] |= near & (found[r] >= 0) & (found[r] != holder)
-                found[r] = np.where(near & (found[r] < 0), holder, found[r])
+                note(found, twice, r, near, lookup.claim_interface[claim])
+        claimed[rows] = twice
     return claimed
 
 
@@ -140,9 +139,7 @@ def _by_claims(world: World, asked: _Asked) -> tuple[I32, I32, I32, Bools, Bools
         r = np.flatnonzero(first + k < last)
         c = first[r] + k
         holder, since, until = lookup.claim_interface[c], lookup.claim_from[c], lookup.claim_to[c]
-        is_near = asked.near(r, since, until)
-        several[r] |= is_near & (near[r] >= 0) & (near[r] != holder)
-        near[r] = np.where(is_near & (near[r] < 0), holder, near[r])
+        note(near, several, r, asked.near(r, since, until), holder)
         sure = asked.surely_within(r, since, until)
         contested[r] |= sure & (who[r] >= 0) & (who[r] != holder)
         who[r] = np.where(sure, holder, who[r])
@@ -223,9 +220,7 @@ def _by_attestation(world: World, asked: _Asked) -> _Seen:
         mask = hints.attested_mask[a] & _alive(world, holder)
         born = world.lookup.born_by(holder, asked.end[r] + slack)
         for found, more, span in ((near, several, wide), (then, several_then, tight)):
-            used = (mask & span[r] != 0) & known & born
-            more[r] |= used & (found[r] >= 0) & (found[r] != holder)
-            found[r] = np.where(used & (found[r] < 0), holder, found[r])
+            note(found, more, r, (mask & span[r] != 0) & known & born, holder)
         at = flat[r] + k
         held = known & asked.surely_within(r, since[at], until[at])
         twice[r] |= held & (sure[r] >= 0) & (sure[r] != holder)

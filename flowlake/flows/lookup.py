@@ -269,6 +269,12 @@ def each_of(begin: I64, stop: I64) -> Iterator[tuple[I64, I64]]:
         yield asked, begin[asked] + k
 
 
+def note(who: I32, several: Bools, r: I64, where: Bools, holder: I32) -> None:
+    """Writes down, of the rows r that have it, a holder; and that there are several where another one stood."""
+    several[r] |= where & (who[r] >= 0) & (who[r] != holder)
+    who[r] = np.where(where & (who[r] < 0), holder, who[r])
+
+
 def ever_holds(lookup: Lookup, interface: I32, high: U64, low: U64) -> Bools:
     """Whether the book ever gives the address, or a prefix that holds it, to the interface."""
     vpc = lookup.interface_vpc[interface]

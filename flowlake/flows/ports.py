@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 
@@ -27,6 +28,12 @@ def _services() -> tuple[int, frozenset[int], dict[int, Bools]]:
 def has_ports(protocol: npt.NDArray) -> Bools:
     """Whether the protocol has ports (TCP, UDP, SCTP, …); ICMP has none."""
     return np.isin(protocol, list(_services()[1]))
+
+
+def both_ports(rows: Mapping[str, npt.NDArray], at: npt.NDArray | slice = slice(None)) -> Bools:
+    """Whether each row, or each of those at some places, tells the ports of both ends of a connection."""
+    told: Bools = has_ports(rows["protocol"][at]) & (rows["srcport"][at] > 0) & (rows["dstport"][at] > 0)
+    return told
 
 
 def well_known(protocol: npt.NDArray, port: npt.NDArray) -> Bools:

@@ -9,7 +9,6 @@ one attempt, rejected.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -20,15 +19,12 @@ from flowlake.flows.addresses import U64
 from flowlake.flows.buckets import ENDS, end_address, end_vpc
 from flowlake.flows.evidence import LOSSY, NOT_LOGGED
 from flowlake.flows.hashing import distinct
-from flowlake.flows.lookup import NAT, NOBODY, Lookup, each_of, mix
+from flowlake.flows.lookup import I64, NAT, NOBODY, Bools, Lookup, each_of, mix
 from flowlake.flows.minutes import minutes_masks
-from flowlake.flows.ports import has_ports
+from flowlake.flows.ports import both_ports
 from flowlake.flows.summarise import ACCEPT, REJECT
 from flowlake.flows.world import BETWEEN, DIRECT, HOP, NAT_INSIDE, NAT_OUTSIDE, RECEIVER, SENDER, UNSURE, World
 from flowlake.lake.hours import SECONDS
-
-I64 = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 
 MARGIN_SECONDS = 660
 """The longest aggregation interval and a minute: how far apart two reporters' records of the same bytes may begin."""
@@ -310,11 +306,11 @@ def _settle_connections(
     """
     settled = np.zeros(len(of_end), dtype=np.bool_)
     asked = np.flatnonzero(unclear & of_end)
-    asked = asked[_has_both_ports(rows, asked)]
+    asked = asked[both_ports(rows, asked)]
     if not len(asked):
         return settled
     at = np.flatnonzero(of_end & ~rows["duplicate"])
-    at = at[_has_both_ports(rows, at)]
+    at = at[both_ports(rows, at)]
     addresses = _pair_of_addresses(rows, at, world)
     near = np.isin(addresses, addresses[unclear[at]])
     at = at[near]
@@ -333,12 +329,6 @@ def _settle_connections(
     receiver[at] = (more > 0) | ((more == 0) & ~sender_elsewhere[group])
     settled[at] = True
     return settled
-
-
-def _has_both_ports(rows: Mapping[str, npt.NDArray], at: I64) -> Bools:
-    """Whether some rows tell their connection: both ports are there, and none was forgotten."""
-    ports: Bools = has_ports(rows["protocol"][at]) & (rows["srcport"][at] > 0) & (rows["dstport"][at] > 0)
-    return ports
 
 
 def _receiver_less_sender(rows: Mapping[str, npt.NDArray], at: I64, group: I64) -> I64:
@@ -416,13 +406,14 @@ def _by_flow_log_that_holds_most(rows: Mapping[str, npt.NDArray], world: World) 
     at = np.flatnonzero(np.isin(reporter, list(world.hints.chosen)) & (reporter >= 0))
     at = at[penalty[reporter[at]] & LOSSY > 0]
     # Of two, what one tells of a time of which the better one tells nothing has no rival.
-    pairs = {code for code, number in Counter(code for code, _ in world.hints.spans).items() if number == 2}
-    alone = [
-        not twice and code in pairs and (source,) not in (order[:1] for order in world.hints.chosen[code])
-        for twice, code, source in zip(
-            rows["duplicate"][at].tolist(), reporter[at].tolist(), rows["source"][at].tolist(), strict=True
-        )
-    ]
+    hints = world.hints
+    second = {
+        code: {source for source in told if all(order[0] != source for order in hints.chosen[code] if order)}
+        for code, told in hints.spans.items()
+        if len(told) == 2
+    }
+    asked = (rows[name][at].tolist() for name in ("duplicate", "reporter", "source"))
+    alone = [not twice and source in second.get(code, ()) for twice, code, source in zip(*asked, strict=True)]
     at = at[~np.array(alone, dtype=np.bool_)]
     if not len(at):
         return rows

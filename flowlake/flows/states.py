@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flowlake.flows.fold import (
     OPEN,
@@ -16,10 +16,6 @@ from flowlake.flows.fold import (
 from flowlake.flows.intervals import InterfaceState, ResourceState
 from flowlake.lake.observations import PRESENT, Row
 from flowlake.lake.resolve import Entities, resolve
-
-if TYPE_CHECKING:
-    pass
-
 
 Tags = Mapping[str, str]
 Segment = tuple[int, int, Tags | None]

@@ -8,7 +8,7 @@ import ipaddress
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flowlake.flows.fold import (
     OPEN,
@@ -16,9 +16,6 @@ from flowlake.flows.fold import (
     millis,
 )
 from flowlake.lake.observations import Row
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
