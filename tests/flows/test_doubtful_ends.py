@@ -237,19 +237,24 @@ def test_the_far_end_of_a_record_is_never_its_own_reporter() -> None:
 W, EIP = "93.184.216.34", "52.0.0.9"
 
 
-def test_what_passes_a_transit_gateway_by_ipv6_is_not_its_interfaces_own() -> None:
-    """IPv6 shows its own addresses on the gateway's interface too; the ends do not log, so its records count."""
+@pytest.mark.parametrize("known", [True, False])
+def test_what_passes_a_transit_gateway_by_ipv6_is_not_its_interfaces_own(known: bool) -> None:
+    """IPv6 shows its own addresses on the gateway's interface too; the ends do not log, so its records count. What it
+    is the inventory tells, or the record's own interface-type.
+    """
     one, two = "2600:1f18:0:a00::1", "2600:1f18:0:b00::1"
     ranges = [vpc("vpc-a", "10.0.0.0/16", "2600:1f18:0:a00::/56"), vpc("vpc-b", "10.1.0.0/16", "2600:1f18:0:b00::/56")]
     gateway = eni("eni-t", "10.1.8.8", vpc="vpc-b", subnet="subnet-t", interface_type="transit_gateway")
     ends = [eni("eni-a", "10.0.0.1", one, vpc="vpc-a"), eni("eni-b", "10.1.0.1", two, vpc="vpc-b", subnet="subnet-b")]
     time = "10:10:00 10:10:10 ACCEPT OK"
     log = f"""
-    eni-t {one} {two} 40000 443 6 100 {time} {one} {two} egress
-    eni-t {two} {one} 443 40000 6 9000 {time} {two} {one} ingress
+    eni-t {one} {two} 40000 443 6 100 {time} {one} {two} egress transit_gateway vpc-b
+    eni-t {two} {one} 443 40000 6 9000 {time} {two} {one} ingress transit_gateway vpc-b
     """
-    inventory = steady(*ranges, gateway, *ends, attached("vpc-a"), attached("vpc-b"), flow_log("fl-t"))
-    answer = run(inventory, {"fl-t": lines(PACKETS + " flow-direction", log)})
+    inventory = steady(
+        *ranges, *([gateway] if known else []), *ends, attached("vpc-a"), attached("vpc-b"), flow_log("fl-t")
+    )
+    answer = run(inventory, {"fl-t": lines(PACKETS + " flow-direction interface-type vpc-id", log)})
     ways = ("client_interface_id", "server_interface_id", "leg", "uploaded", "downloaded")
     assert answer.show(*ways) == [("eni-a", "eni-b", "direct", 100, 9000)]
 
