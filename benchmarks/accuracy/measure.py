@@ -19,6 +19,7 @@ from benchmarks.accuracy.judge import judge
 from benchmarks.accuracy.told import Told
 from benchmarks.accuracy.truth import Truth
 from flowlake.flows.arguments import Arguments
+from flowlake.flows.hints import Reported
 from flowlake.flows.inprocess import enrich_in_process
 from flowlake.flows.job import Options
 from flowlake.flows.runner import run as run_job
@@ -105,7 +106,7 @@ def measure(
             )
             now = sizes.asked()[-1].plus(1 + FINAL_AFTER_HOURS).moment
             published = _on_spark(inventory, sizes.asked(), options, now) if big or (spark_too and number == 0) else {}
-            previous: dict[str, int] | None = None
+            previous: dict[str, Reported] | None = None
             for hour in sizes.asked():
                 rows: pa.Table | str
                 if big:

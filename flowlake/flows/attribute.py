@@ -266,13 +266,11 @@ def _global(local: npt.NDArray, sources: Sequence[Source], known: Mapping[Source
 def _duplicate(hints: Hints, reporter: I32, col: Mapping[str, npt.NDArray], sources: Sequence[Source]) -> Bools:
     """Whether another flow log was chosen for the interface and action, and told of that time."""
     duplicate = np.zeros(len(reporter), dtype=np.bool_)
-    if not hints.chosen:
-        return duplicate
-    source = _global(col["source"], sources, hints.sources)
-    several = np.flatnonzero(np.isin(reporter, list(hints.chosen)))
-    asked = (column[several].tolist() for column in (reporter, source, col["action"], col["first"], col["last"]))
-    for row, code, of, action, first, last in zip(several.tolist(), *asked, strict=True):
-        duplicate[row] = not hints.counts(code, of, action, first, last)
+    at = hints.several.rows(reporter)
+    if len(at):
+        source = _global(col["source"], sources, hints.sources)
+        action, first, last = (col[name][at] for name in ("action", "first", "last"))
+        duplicate[at] = ~hints.several.counts(reporter[at], source[at], action, first, last)
     return duplicate
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from flowlake.flows.evidence import NOT_LOGGED
 from flowlake.flows.hints import Evidence
 from flowlake.flows.objects import UNKNOWN
 from flowlake.flows.observed import Sweeps
@@ -140,4 +139,4 @@ def _is_stale(sweeps: Sweeps, account_id: str, region: str) -> bool:
     return not perhaps or any(sweeps.is_stale(*one) for one in perhaps)
 
 
-__all__ = ["NOT_LOGGED", "NotReconciled", "Reconciliation", "reconcile", "table", "totals"]
+__all__ = ["NotReconciled", "Reconciliation", "reconcile", "table", "totals"]

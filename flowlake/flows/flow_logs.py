@@ -4,6 +4,7 @@ another's place within the hour), and what its reporting lacks.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +16,7 @@ from flowlake.flows.evidence import GAPS, LOSSY, NO_ACCEPTS, NOT_ALL, REJECTED, 
 from flowlake.flows.minutes import MINUTES_BEFORE, WHOLE_HOUR, minutes_masks
 from flowlake.flows.summarise import ACCEPT, CLOCK_SECONDS, REJECT, Source
 from flowlake.flows.topology import FlowLog
+from flowlake.lake.hours import SECONDS
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Log:
     """A flow log as its records and the inventory tell of it.
 
     traffic_type: ALL, ACCEPT or REJECT; null where it is not known. interval: the longest aggregation, in minutes.
-    spoiled: lines of it could not be read.
+    spoiled: lines of it could not be read. created: epoch ms; NEVER_TOLD where the inventory does not say.
     """
 
     flow_log_id: str
@@ -31,6 +33,10 @@ class Log:
     spoiled: bool
     tells_packets: bool
     tells_silence: bool
+    created: int
+
+
+NEVER_TOLD = 1 << 62
 
 
 def log_of(source: Source, row: Mapping[str, Any], said: FlowLog | None) -> Log:
@@ -45,6 +51,7 @@ def log_of(source: Source, row: Mapping[str, Any], said: FlowLog | None) -> Log:
         row["spoiled"],
         not {"pkt_srcaddr", "pkt_dstaddr"} & set(row["lacks"]),
         row["nodata"] > 0,
+        NEVER_TOLD if said is None or said.created is None else said.created,
     )
 
 
@@ -116,10 +123,16 @@ class Reporting:
         """Those of which nothing tells what they log, but for those that showed just these actions."""
         return [s for s, told in self.told.items() if self.logs[s].traffic_type is None and told.actions != but]
 
+    def rests_on(self) -> tuple[int, ...]:
+        """The flow logs that the reporting rests on, for either action."""
+        return tuple(sorted({s for order in (self.accepts(), self.rejects()) for s in self.one_after_the_other(order)}))
+
     def penalty(self, accepts: Sequence[int], rejects: Sequence[int]) -> int:
         """What those that the reporting rests on lack together."""
+        cut_short = self._cut_short(accepts) or self._cut_short(rejects)
         accepts, rejects = self.one_after_the_other(accepts), self.one_after_the_other(rejects)
         penalty = self._lacking(accepts) if accepts else NO_ACCEPTS
+        penalty |= GAPS if cut_short else 0
         if rejects and rejects != accepts:
             penalty |= self._lacking(rejects)
         proved = (
@@ -150,12 +163,13 @@ class Reporting:
 
     def _rank(self, s: int) -> tuple:
         # Of whole ones the same in every hour: their intervals begin at different minutes, so that by what lies at
-        # the hour's edges each would have its turn, and what lies there counted twice or not at all.
+        # the hour's edges each would have its turn, and what lies there counted twice or not at all. So it is the
+        # oldest one: where another is made, none takes its place.
         log, lacks, held = self.logs[s], self.lacks[s], self.told[s].bytes
         proved = not lacks and self._spans_all(s) and not self._has_gap(self.told[s].mask, log.interval)
         unproved = (False, 0) if proved else (not self._whole[s], -held)
         most_first = -held if lacks & LOSSY else 0
-        return lacks, log.traffic_type != "ALL", most_first, not proved, *unproved, log.flow_log_id, s
+        return lacks, log.traffic_type != "ALL", most_first, not proved, *unproved, log.created, log.flow_log_id, s
 
     def _spans_all(self, s: int) -> bool:
         """Whether it told of all the time that any told of, but for an interval and what clocks are off by."""
@@ -177,6 +191,25 @@ class Reporting:
             if first > reached + 60:
                 return True
             reached = max(reached, last)
+        return False
+
+    def _cut_short(self, order: Sequence[int]) -> bool:
+        """Whether one of these ran side by side with better ones before they came or after they went: what it told from
+        before their end to behind it is set aside whole, and of what another lost then is not known.
+        """
+        if not order:
+            return False
+        begins, ends = self.hour_starts + 2 * CLOCK_SECONDS, self.hour_starts + SECONDS - 2 * CLOCK_SECONDS
+        first, last = self.told[order[0]].first, self.told[order[0]].last
+        for better, s in itertools.pairwise(order):
+            told = self.told[s]
+            # Who does not tell silence may have gone on: the other's record may end an interval behind the last packet.
+            near = 2 * CLOCK_SECONDS + (0 if self.logs[better].tells_silence else 60 * self.logs[s].interval)
+            earlier = told.first < first - near and first > begins
+            later = told.last > last + near and last < ends
+            if told.first <= last and first <= told.last and (earlier or later):
+                return True
+            first, last = min(first, told.first), max(last, told.last)
         return False
 
     def _minutes(self, order: Sequence[int]) -> int:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,13 +27,21 @@ from flowlake.flows.lookup import (
     Names,
     scopes,
 )
+from flowlake.flows.several import Orders, Several
 from flowlake.flows.summarise import (
-    ACCEPT,
-    REJECT,
     SOURCE_COUNTS,
     Source,
 )
 from flowlake.flows.topology import FlowLog
+
+
+class Reported(NamedTuple):
+    """How an interface reported an hour, for the hour behind it: what was lacking (see Hints.penalty), and the ids of
+    the flow logs that it rested on; null where that was not kept.
+    """
+
+    penalty: int
+    flow_logs: tuple[str, ...] | None = None
 
 
 @dataclass
@@ -40,9 +49,8 @@ class Hints:
     """What all records of the hour together tell each worker.
 
     Interfaces and VPCs that the book does not know follow those of the book in the code spaces. penalty: what each
-    interface's reporting lacks (NOT_LOGGED where it reported nothing). chosen: for interfaces with several flow
-    logs those that tell of what was accepted and of what was rejected, the best one first; see counts. spans: from when
-    to when (epoch s) each flow log (a row of sources) told of such an interface.
+    interface's reporting lacks (NOT_LOGGED where it reported nothing). several: of interfaces with several flow logs
+    which of them (rows of sources) count. rests_on: by interface the ids of the flow logs that its reporting rests on.
     """
 
     interfaces: Names
@@ -52,7 +60,6 @@ class Hints:
     sources: dict[Source, int]
     penalty: npt.NDArray[np.uint8]
     previous_penalty: npt.NDArray[np.uint8] | None
-    chosen: dict[int, tuple[tuple[int, ...], tuple[int, ...]]]
     attested: AddressIndex
     attested_interface: I32
     attested_mask: U64
@@ -68,26 +75,14 @@ class Hints:
     """Of each interface whether it is a NAT gateway whose records tell who is behind it, by the packets' addresses,
     and lack none.
     """
-    spans: dict[int, dict[int, tuple[int, int]]] = field(default_factory=dict)
+    several: Several = field(default_factory=lambda: Several.of({}, {}))
+    rests_on: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    changed: Bools = field(default_factory=lambda: np.zeros(0, np.bool_))
+    """Of each interface whether its reporting rests on other flow logs than in the hour before."""
     in_one: dict[int, I32] = field(default_factory=dict)
     """By source that may hold the records of several flow logs, which nothing tells apart: the interfaces that several
     of them cover, whose bytes may count as often.
     """
-
-    def counts(self, code: int, source: int, action: int, first: int, last: int) -> bool:
-        """Whether what a flow log told of an interface that has several, from first to last (epoch s), counts: none
-        that is better told of that time.
-        """
-        accepts, rejects = self.chosen[code]
-        order = rejects if action == REJECT or not (action == ACCEPT or accepts) else accepts
-        if source not in order:
-            return False
-        for better in order[: order.index(source)]:
-            since, until = self.spans[code][better]
-            # Seconds are told whole: in the one that both tell they may tell of the same packets.
-            if first <= until and since <= last:
-                return False
-        return True
 
     def codes(self, lookup: Lookup, names: Sequence[str | None]) -> I32:
         """Interfaces as codes, first those of the book, then those that only records know."""
@@ -103,6 +98,12 @@ class Hints:
         if not bool(known.any()):
             return np.full(len(who), NOBODY, dtype=np.int32)
         return np.where(known, self.interface_vpc[np.where(known, who, 0)], NOBODY).astype(np.int32)
+
+    def reported(self, lookup: Lookup) -> dict[str, Reported]:
+        """How each interface that reported did, by its id."""
+        logged = np.flatnonzero(self.penalty != NOT_LOGGED).tolist()
+        named = ((self.name(lookup, code), code) for code in logged)
+        return {n: Reported(int(self.penalty[code]), self.rests_on.get(code)) for n, code in named if n is not None}
 
     def name(self, lookup: Lookup, code: int) -> str | None:
         if code < 0:
@@ -238,13 +239,13 @@ def hints(
     lookup: Lookup,
     flow_logs: Mapping[str, FlowLog],
     lives: Mapping[str, tuple[int, int]],
-    previous: Mapping[str, int] | None,
+    previous: Mapping[str, Reported] | None,
 ) -> Hints:
     """What the evidence means for every worker.
 
     flow_logs: what the inventory says of them. lives: first and last moment (ms) at which an interface is known to
-    have existed. previous: penalties of the hour before by interface id, for handovers; null where that hour was
-    not published.
+    have existed. previous: how the interfaces reported the hour before, by their ids, for handovers; null where that
+    hour was not published.
     """
     ids: set[str] = set()
     if evidence.lines.num_rows:
@@ -264,7 +265,6 @@ def hints(
         evidence.sources,
         np.zeros(0, dtype=np.uint8),
         None,
-        {},
         *_no_attestation(),
         AddressIndex.build(np.zeros(0, np.int64), np.zeros(0, np.uint64), np.zeros(0, np.uint64))[0],
         np.sort(evidence.untold["ports"].to_numpy()) if evidence.untold.num_rows else np.zeros(0, np.uint32),
@@ -274,14 +274,24 @@ def hints(
     _choose_flow_logs(found, lookup, evidence, flow_logs, lives)
     _note_several_in_one(found, lookup, evidence, flow_logs)
     if previous is not None:
-        found.previous_penalty = np.full(len(found.penalty), NOT_LOGGED, dtype=np.uint8)
-        codes = found.codes(lookup, list(previous))
-        for code, penalty in zip(codes.tolist(), previous.values(), strict=True):
-            if code >= 0:
-                found.previous_penalty[code] = penalty
+        _note_previous(found, lookup, previous)
     _attest(found, lookup, evidence)
     _learn_listeners(found, lookup, evidence)
     return found
+
+
+def _note_previous(found: Hints, lookup: Lookup, previous: Mapping[str, Reported]) -> None:
+    found.previous_penalty = np.full(len(found.penalty), NOT_LOGGED, dtype=np.uint8)
+    found.changed = np.zeros(len(found.penalty), dtype=np.bool_)
+    codes = found.codes(lookup, list(previous))
+    for code, before in zip(codes.tolist(), previous.values(), strict=True):
+        if code < 0:
+            continue
+        found.previous_penalty[code] = before.penalty
+        if before.flow_logs is not None and code in found.rests_on:
+            then, now = set(before.flow_logs), set(found.rests_on[code])
+            # Where one took another's place within either of the hours, the same counted between them.
+            found.changed[code] = not (then <= now or now <= then)
 
 
 def _no_attestation() -> tuple[AddressIndex, I32, U64, Bools, I64, I64]:
@@ -359,6 +369,8 @@ def _choose_flow_logs(
     ]
     codes = found.codes(lookup, table["interface"].to_pylist())
     by_interface: dict[int, dict[int, Told]] = {}
+    chosen, spans = dict[int, Orders](), dict[int, dict[int, tuple[int, int]]]()
+    ids: dict[tuple[str, ...], tuple[str, ...]] = {}
     columns = [table[field.name].to_pylist() for field in fields(Told)]
     for code, source, *values in zip(codes.tolist(), table["source"].to_pylist(), *columns, strict=True):
         if code >= 0 and not evidence.source_rows[source]["transit"]:
@@ -372,8 +384,11 @@ def _choose_flow_logs(
         tells_inside = bool(accepts) and all(logs[s].tells_packets for s in one.one_after_the_other(accepts))
         found.inside_told[code] = is_gateway and tells_inside and not found.penalty[code] & LOSSY
         if len(told) > 1:
-            found.chosen[code] = accepts, rejects
-            found.spans[code] = {s: (of.first, of.last) for s, of in told.items()}
+            chosen[code] = accepts, rejects
+            spans[code] = {s: (of.first, of.last) for s, of in told.items()}
+        rests_on = tuple(logs[s].flow_log_id for s in (one.rests_on() if len(told) > 1 else told))
+        found.rests_on[code] = ids.setdefault(rests_on, rests_on)
+    found.several = Several.of(chosen, spans)
 
 
 def _note_several_in_one(found: Hints, lookup: Lookup, evidence: Evidence, flow_logs: Mapping[str, FlowLog]) -> None:

@@ -19,8 +19,7 @@ import pyarrow.parquet as pq
 from flowlake.flows import coverage, steps
 from flowlake.flows.book import Book, build
 from flowlake.flows.endpoints import TagSettings, states_table
-from flowlake.flows.evidence import NOT_LOGGED
-from flowlake.flows.hints import hints, merge
+from flowlake.flows.hints import Reported, hints, merge
 from flowlake.flows.job import Options, _lives, aws_ranges_at, hour_state, raw_place
 from flowlake.flows.lookup import compile_book
 from flowlake.flows.networks import known_networks
@@ -42,7 +41,7 @@ BUCKETS = 8
 class Made:
     """An hour as it would be published.
 
-    reporters: what the reporting of each interface lacks, which the next hour wants to know.
+    reporters: how each interface reported, which the next hour wants to know.
     """
 
     hour: Hour
@@ -50,11 +49,11 @@ class Made:
     book: Book
     conversations: pa.Table
     totals: Mapping[str, Any]
-    reporters: dict[str, int]
+    reporters: dict[str, Reported]
 
 
 def enrich_in_process(
-    store: ObjectStore, hour: Hour, options: Options, now: datetime, previous: Mapping[str, int] | None = None
+    store: ObjectStore, hour: Hour, options: Options, now: datetime, previous: Mapping[str, Reported] | None = None
 ) -> Made:
     """The hour's conversations. previous: reporters of the hour before; null where it was not made.
 
@@ -89,12 +88,9 @@ def enrich_in_process(
     counts = steps.merge_counts(part["counts"] for part in written)
     reconciliation = coverage.reconcile(evidence, counts, [part.get("published", {}) for part in written])
     reconciliation.check()
-    reporters = {
-        name: penalty
-        for code, penalty in enumerate(found.penalty.tolist())
-        if penalty != NOT_LOGGED and (name := found.name(lookup, code)) is not None
-    }
-    return Made(hour, state, book, kept.table(), coverage.totals(evidence) | reconciliation.totals(), reporters)
+    return Made(
+        hour, state, book, kept.table(), coverage.totals(evidence) | reconciliation.totals(), found.reported(lookup)
+    )
 
 
 def _document(told: bytes) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from flowlake.flows.collector import paused
 from flowlake.flows.endpoints import TagSettings, states_table
 from flowlake.flows.flow_logs import unread
 from flowlake.flows.fold import OPEN
-from flowlake.flows.hints import Evidence, Hints, hints, merge
+from flowlake.flows.hints import Evidence, Hints, Reported, hints, merge
 from flowlake.flows.lookup import Lookup, compile_book
 from flowlake.flows.networks import Ranges, aws_ranges, known_networks
 from flowlake.flows.objects import RawObject, raw_objects, tasks
@@ -508,17 +508,9 @@ class _Hour:
         return rows.num_rows
 
     def _remember_reporters(self, found: Hints, lookup: Lookup) -> None:
-        logged = [
-            (found.name(lookup, code), int(penalty))
-            for code, penalty in enumerate(found.penalty.tolist())
-            if penalty != coverage.NOT_LOGGED
-        ]
-        table = pa.table(
-            {
-                "interface_id": pa.array([n for n, _ in logged], pa.string()),
-                "penalty": pa.array([p for _, p in logged], pa.uint8()),
-            }
-        )
+        reported = found.reported(lookup)
+        columns = list(zip(*reported.values(), strict=True)) or [(), ()]
+        table = pa.table([list(reported), *columns], schema=_REPORTED)
         self.store.put(_reporters_key(self.hour, self.run_id), _ipc(table))
 
     def audit(self, written: Written, files: Mapping[str, Sequence[FileWritten]]) -> None:
@@ -543,8 +535,11 @@ def _reporters_key(hour: Hour, run_id: str) -> str:
     return places.manifest(hour, run_id).replace("manifest.json", "reporters.arrow")
 
 
-def _previous(store: ObjectStore, hour: Hour) -> dict[str, int] | None:
-    """Penalties of the hour before by interface, where it was published."""
+_REPORTED = pa.schema([("interface_id", pa.string()), ("penalty", pa.uint8()), ("flow_logs", pa.list_(pa.string()))])
+
+
+def _previous(store: ObjectStore, hour: Hour) -> dict[str, Reported] | None:
+    """How each interface reported the hour before, where it was published."""
     pointer = current(store, hour.plus(-1))
     if pointer is None:
         return None
@@ -552,7 +547,9 @@ def _previous(store: ObjectStore, hour: Hour) -> dict[str, int] | None:
         table = pa.ipc.open_stream(store.get(_reporters_key(hour.plus(-1), pointer.run_id))).read_all()
     except NoSuchObject:
         return None
-    return dict(zip(table["interface_id"].to_pylist(), table["penalty"].to_pylist(), strict=True))
+    kept = (table[name].to_pylist() for name in ("interface_id", "penalty"))
+    logs = table["flow_logs"].to_pylist() if "flow_logs" in table.column_names else [None] * table.num_rows
+    return {name: Reported(penalty, of and tuple(of)) for name, penalty, of in zip(*kept, logs, strict=True)}
 
 
 def _lives(book: Book) -> dict[str, tuple[int, int]]:

@@ -91,7 +91,12 @@ def choose(rows: Mapping[str, npt.NDArray], world: World) -> Chosen:
     fate[rows["duplicate"]] = DUPLICATE
     action = _refused_on_arrival(rows, fate, action, world)
     return Chosen(
-        rows, fate, hop_leg, action, doubts, _handovers(rows, world, receiver_first) & ~hidden_src & ~hidden_dst
+        rows,
+        fate,
+        hop_leg,
+        action,
+        doubts,
+        (_handovers(rows, world, receiver_first) & ~hidden_src & ~hidden_dst) | _of_another_flow_log(rows, fate, world),
     )
 
 
@@ -397,36 +402,31 @@ def _pair_of_addresses(rows: Mapping[str, npt.NDArray], at: I64, world: World) -
 
 
 def _by_flow_log_that_holds_most(rows: Mapping[str, npt.NDArray], world: World) -> Mapping[str, npt.NDArray]:
-    """Rows with duplicate set anew where an interface has several flow logs and all of them lost records: for each
-    pair and direction that one counts which holds most of it.
+    """Rows with duplicate set anew where an interface has several flow logs and lost records: for each pair and
+    direction that one comes first with which most of it counts. As ranked, or in what turn ever: nothing counts twice.
     """
-    penalty, reporter = world.hints.penalty, rows["reporter"]
-    if not world.hints.chosen or not bool(rows["duplicate"].any()):
+    penalty, reporter, several = world.hints.penalty, rows["reporter"], world.hints.several
+    if not bool(rows["duplicate"].any()):
         return rows
-    at = np.flatnonzero(np.isin(reporter, list(world.hints.chosen)) & (reporter >= 0))
+    at = several.rows(reporter)
     at = at[penalty[reporter[at]] & LOSSY > 0]
-    # Of two, what one tells of a time of which the better one tells nothing has no rival.
-    hints = world.hints
-    second = {
-        code: {source for source in told if all(order[0] != source for order in hints.chosen[code] if order)}
-        for code, told in hints.spans.items()
-        if len(told) == 2
-    }
-    asked = (rows[name][at].tolist() for name in ("duplicate", "reporter", "source"))
-    alone = [not twice and source in second.get(code, ()) for twice, code, source in zip(*asked, strict=True)]
-    at = at[~np.array(alone, dtype=np.bool_)]
     if not len(at):
         return rows
     _, group = distinct(_pair_of_addresses(rows, at, world), reporter[at], rows["action"][at])
-    first, of = distinct(group, rows["source"][at])
-    held = np.zeros(len(first), dtype=np.int64)
-    np.add.at(held, of, rows["bytes"][at])
-    # Of those that hold the same the one that is chosen for the interface.
-    order = np.lexsort((rows["source"][at[first]], rows["duplicate"][at[first]], -held, group[first]))
-    best = np.full(len(first), NOBODY, dtype=np.int64)
-    best[group[first[order[::-1]]]] = order[::-1]
+    source, action, first, last = (rows[name][at] for name in ("source", "action", "first", "last"))
+
+    def held(counts: Bools) -> I64:
+        total = np.zeros(int(group.max()) + 1, dtype=np.int64)
+        np.add.at(total, group[counts], rows["bytes"][at[counts]])
+        return total
+
     duplicate = rows["duplicate"].copy()
-    duplicate[at] = best[group] != of
+    most = held(~duplicate[at])
+    for turn in several.turns():
+        counts = several.counts(reporter[at], source, action, first, last, turn)
+        more = held(counts) > most
+        duplicate[at] = np.where(more[group], ~counts, duplicate[at])
+        most = np.maximum(most, held(counts))
     return {**rows, "duplicate": duplicate}
 
 
@@ -566,6 +566,15 @@ def _connection(rows: Mapping[str, npt.NDArray]) -> U64:
     src = np.where(rows["src_who"] >= 0, rows["src_who"], NOBODY)
     dst = np.where(rows["dst_who"] >= 0, rows["dst_who"], NOBODY)
     return mix(ports, src.astype(np.uint64), dst.astype(np.uint64))
+
+
+def _of_another_flow_log(rows: Mapping[str, npt.NDArray], fate: npt.NDArray, world: World) -> Bools:
+    """Rows that count, of reporters whose flow log is another than in the hour before."""
+    changed, reporter = world.hints.changed, rows["reporter"]
+    if not bool(changed.any()):
+        return np.zeros(len(reporter), dtype=np.bool_)
+    told: Bools = (fate == COUNTED) & (reporter >= 0) & changed[np.where(reporter >= 0, reporter, 0)]
+    return told
 
 
 def _handovers(rows: Mapping[str, npt.NDArray], world: World, receiver_first: Bools) -> Bools:

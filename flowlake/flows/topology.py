@@ -22,7 +22,8 @@ from flowlake.lake.observations import Row
 class FlowLog:
     """What a flow log covers and where it is delivered, as the inventory says it.
 
-    destination: the ARN of a bucket or stream of Firehose, or the name or ARN of a log group.
+    destination: the ARN of a bucket or stream of Firehose, or the name or ARN of a log group. created: epoch ms; null
+    where it was not told.
     """
 
     flow_log_id: str
@@ -31,6 +32,7 @@ class FlowLog:
     resource_id: str | None
     destination: str | None = None
     destination_type: str | None = None
+    created: int | None = None
 
 
 @dataclass
@@ -112,8 +114,12 @@ def topology_of(timelines: Timelines, begins: int, ends: int) -> Topology:
         detail = detail_of(row)
         topology.flow_logs[flow_log_id] = FlowLog(
             flow_log_id,
-            *(detail.get(name) for name in ("traffic_type", "max_aggregation_seconds", "resource_id")),
-            *(detail.get(name) for name in ("destination", "destination_type")),
+            detail.get("traffic_type"),
+            detail.get("max_aggregation_seconds"),
+            detail.get("resource_id"),
+            detail.get("destination"),
+            detail.get("destination_type"),
+            millis(row["created_at"]) if row.get("created_at") else None,
         )
     public: dict[str, set[str]] = {}
     for interface_id, line in timelines.get("interface", {}).items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from flowlake.flows.hints import Reported
 from tests.flows.worked import (
     FLAGS,
     PACKETS,
@@ -391,7 +392,7 @@ def test_sum_over_two_hours_is_the_truth_though_records_straddle_them() -> None:
     quiet = lines(PLAIN, "\n".join(f"eni-b - - - - - - 11:{m}5:00 11:{m}9:59 - NODATA" for m in range(6)))
     logs = {"fl-a": a, "fl-b": [b, quiet]}
     ten = run(inventory, logs)
-    eleven = run(inventory, logs, hour=TEN.plus(1), previous=ten.penalties())
+    eleven = run(inventory, logs, hour=TEN.plus(1), previous=ten.reported())
     assert ten.show("uploaded", "reporter") == [(700, ["eni-b"])]
     assert eleven.rows == []
     # Each hour names what it set aside (100 + 200, then 400) and what was not its own.
@@ -424,9 +425,9 @@ def test_a_changed_choice_between_hours_is_counted_as_a_handover() -> None:
     b = lines(PLAIN, "eni-b 10.0.0.1 10.0.0.2 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK")
     inventory = steady(VPC, A, B, flow_log("fl-a"), flow_log("fl-b"))
     # In the hour before eni-b had SKIPDATA (8): then the sender was chosen, now the receiver is.
-    answer = run(inventory, {"fl-a": a, "fl-b": b}, previous={"eni-a": 0, "eni-b": 8})
+    answer = run(inventory, {"fl-a": a, "fl-b": b}, previous={"eni-a": Reported(0), "eni-b": Reported(8)})
     assert answer.coverage["fl-b"]["handover_pairs"] == 1
-    steady_answer = run(inventory, {"fl-a": a, "fl-b": b}, previous={"eni-a": 8, "eni-b": 0})
+    steady_answer = run(inventory, {"fl-a": a, "fl-b": b}, previous={"eni-a": Reported(8), "eni-b": Reported(0)})
     assert steady_answer.coverage["fl-b"]["handover_pairs"] == 0
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pytest
 
 from flowlake.flows.evidence import GAPS, SKIPPED
 from flowlake.flows.flow_logs import unread
 from flowlake.flows.topology import FlowLog
-from tests.flows.worked import HOUR, PACKETS, PLAIN, Answer, eni, flow_log, lines, run, steady, vpc
+from tests.flows.worked import HOUR, PACKETS, PLAIN, Answer, Entity, eni, flow_log, lines, run, stamp, steady, vpc
 
 A = eni("eni-a", "10.0.0.1")
 LOGS = [flow_log(f"fl-{number}", interval=60) for number in (1, 2, 3)]
@@ -174,6 +174,80 @@ def test_of_two_whole_ones_the_same_counts_in_a_busy_hour_and_in_a_quiet_one(bus
     logs = {"fl-1": packets_log(600, -300, packets), "fl-2": packets_log(60, 0, packets)}
     hours = [run(inventory, logs, hour=HOUR.plus(n)) for n in range(2)]
     assert sum(row["uploaded"] for answer in hours for row in answer.rows) == 100 * len(packets)
+
+
+def made(at: str, log: Entity) -> Entity:
+    return {**log, "created_at": stamp(at)}
+
+
+@pytest.mark.parametrize(("made_at", "pairs"), [("01:00", 0), ("10:25", 1)])
+def test_of_two_whole_ones_the_older_counts_so_that_none_takes_its_place(made_at: str, pairs: int) -> None:
+    """fl-2, of 600 s, tells of both hours; fl-1 was made at 10:20. From 10:55 to 11:05 lies one interval of fl-2's:
+    were fl-2 set aside at eleven, it would count with ten, and its second half by fl-1 once more. So it is where the
+    inventory has fl-2 for the newer one, and then it is counted as a handover.
+    """
+    packets = [(second, 40000) for second in range(10, 7200, 20)]
+    logs = [made("10:20", flow_log("fl-1", interval=60)), made(made_at, flow_log("fl-2"))]
+    inventory = steady(vpc("vpc-1", "10.0.0.0/16"), A, *logs)
+    texts = {
+        "fl-1": packets_log(60, 1200, [packet for packet in packets if packet[0] >= 1200]),
+        "fl-2": packets_log(600, -300, packets),
+    }
+    ten = run(inventory, texts)
+    eleven = run(inventory, texts, hour=HOUR.plus(1), previous=ten.reported())
+    published = sum(row["uploaded"] for answer in (ten, eleven) for row in answer.rows)
+    assert published == 36_000 + (1_500 if pairs else 0)
+    assert sum(row["handover_pairs"] for row in eleven.coverage.values()) == pairs
+
+
+def test_where_one_took_anothers_place_within_the_hour_before_it_is_no_handover() -> None:
+    texts = {"fl-1": minutes(0, 30), "fl-2": f"{minutes(30, 59)}\n{minutes(30, 59).replace(' 10:', ' 11:')}"}
+    logs = {log: lines(PLAIN, text) for log, text in texts.items()}
+    before = run(INVENTORY, logs).reported()
+    assert before["eni-a"].flow_logs == ("fl-1", "fl-2")
+    eleven = run(INVENTORY, logs, hour=HOUR.plus(1), previous=before)
+    assert sum(row["handover_pairs"] for row in eleven.coverage.values()) == 0
+    assert sum(row["uploaded"] for row in eleven.rows) == 2900
+
+
+@pytest.mark.parametrize("ended", [30, 48])
+def test_of_one_set_aside_for_what_it_told_side_by_side_the_reporting_lacks_something(ended: int) -> None:
+    """fl-1, which tells of silence, goes two minutes after fl-2 was made, both of 600 s: fl-2's record of these and of
+    eight more is set aside.
+    """
+    nodata = "eni-a - - - - - - 10:00:00 10:00:30 - NODATA"
+    record = "eni-a 10.0.0.1 93.184.216.34 50000 443 6 100 10:{:02d}:00 {} ACCEPT OK"
+    one = "\n".join(record.format(at, f"10:{min(at + 9, ended - 1):02d}:59") for at in range(1, ended, 10))
+    two = "\n".join(record.format(at, clock(60 * (at + 10) - 1)) for at in range(ended - 2, 60, 10))
+    inventory = steady(vpc("vpc-1", "10.0.0.0/16"), A, flow_log("fl-1"), flow_log("fl-2"))
+    answer = run(inventory, {"fl-1": lines(PLAIN, f"{nodata}\n{one}"), "fl-2": lines(PLAIN, two)})
+    assert answer.penalties() == {"eni-a": GAPS}
+    assert {flag for row in answer.rows for flag in row["flags"]} == {"partial_reporter"}
+
+
+@pytest.mark.parametrize("lossy", [("fl-1",), ("fl-1", "fl-2", "fl-3"), ("fl-3",)])
+def test_of_three_of_which_some_lost_records_what_tells_of_another_time_counts(lossy: Sequence[str]) -> None:
+    """Two took the place of fl-1 at 10:30. Nothing that was recorded is lost: the lines with SKIPDATA are of minutes
+    without records.
+    """
+    spans = {"fl-1": (0, 29), "fl-2": (30, 59), "fl-3": (30, 59)}
+    inventory = steady(vpc("vpc-1", "10.0.0.0/16"), A, *(flow_log(log, interval=60) for log in spans))
+    texts = {
+        log: minutes(*span) + ("\n" + LOST.format(f"10:{span[1]}:00", f"10:{span[1]}:59") if log in lossy else "")
+        for log, span in spans.items()
+    }
+    answer = run(inventory, {log: lines(PLAIN, text) for log, text in texts.items()})
+    assert sum(row["uploaded"] for row in answer.rows) == 5800
+
+
+def test_of_more_flow_logs_than_may_come_first_nothing_counts_twice() -> None:
+    """Six that tell of the same minutes, all with losses."""
+    lost = LOST.format("10:59:00", "10:59:59")
+    texts = {f"fl-{n}": f"{minutes(0, 50 - n)}\n{lost}" for n in range(6)}
+    inventory = steady(vpc("vpc-1", "10.0.0.0/16"), A, *(flow_log(log, interval=60) for log in texts))
+    answer = run(inventory, {log: lines(PLAIN, text) for log, text in texts.items()})
+    assert counted(answer)["fl-0"] == (5000, 0)
+    assert sum(row["uploaded"] for row in answer.rows) == 5000
 
 
 def test_flow_logs_of_which_nothing_was_read_are_named() -> None:

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from flowlake.flows import coverage, steps
 from flowlake.flows.book import Book, build
 from flowlake.flows.endpoints import TagSettings, states_table
-from flowlake.flows.hints import Evidence, Hints, hints, merge
+from flowlake.flows.hints import Evidence, Hints, Reported, hints, merge
 from flowlake.flows.job import _lives
 from flowlake.flows.lookup import compile_book
 from flowlake.flows.networks import Ranges, aws_ranges, known_networks
@@ -217,9 +217,12 @@ class Answer:
         return {fate: amount for fate, amount in self.reconciliation.bytes_by_fate.items() if amount}
 
     def penalties(self) -> dict[str, int]:
-        """What the reporting of each interface lacks: this hour's, to be handed to the next."""
-        named = {self.hints.name(self.world.lookup, code): int(p) for code, p in enumerate(self.hints.penalty)}
-        return {name: p for name, p in named.items() if name is not None and p != coverage.NOT_LOGGED}
+        """What the reporting of each interface lacks."""
+        return {name: reported.penalty for name, reported in self.reported().items()}
+
+    def reported(self) -> dict[str, Reported]:
+        """How each interface reported: this hour's, to be handed to the next."""
+        return self.hints.reported(self.world.lookup)
 
 
 def key_of(flow_log_id: str, hour: Hour = HOUR, part: int = 0) -> str:
@@ -239,7 +242,7 @@ def run(
     hour: Hour = HOUR,
     window: int = 300,
     provisional: bool = False,
-    previous: Mapping[str, int] | None = None,
+    previous: Mapping[str, Reported] | None = None,
     aws: Sequence[tuple[str, str]] = (),
     networks: str = "",
     together: bool = True,
