@@ -79,6 +79,8 @@ class Hints:
     rests_on: dict[int, tuple[str, ...]] = field(default_factory=dict)
     changed: Bools = field(default_factory=lambda: np.zeros(0, np.bool_))
     """Of each interface whether its reporting rests on other flow logs than in the hour before."""
+    shows_primary: Bools = field(default_factory=lambda: np.zeros(0, np.bool_))
+    """Of each interface whether a format that it is told in shows its primary address, whichever it used."""
     in_one: dict[int, I32] = field(default_factory=dict)
     """By source that may hold the records of several flow logs, which nothing tells apart: the interfaces that several
     of them cover, whose bytes may count as often.
@@ -359,7 +361,7 @@ def _choose_flow_logs(
     """For each interface the flow logs that count, by action, and what its reporting lacks."""
     count = len(lookup.interfaces) + len(found.interfaces)
     found.penalty = np.full(count, NOT_LOGGED, dtype=np.uint8)
-    found.inside_told = np.zeros(count, dtype=np.bool_)
+    found.inside_told, found.shows_primary = (np.zeros(count, dtype=np.bool_) for _ in range(2))
     table = evidence.lines
     if not table.num_rows:
         return
@@ -383,6 +385,7 @@ def _choose_flow_logs(
         is_gateway = code < len(lookup.forwards) and lookup.forwards[code] == NAT
         tells_inside = bool(accepts) and all(logs[s].tells_packets for s in one.one_after_the_other(accepts))
         found.inside_told[code] = is_gateway and tells_inside and not found.penalty[code] & LOSSY
+        found.shows_primary[code] = not all(logs[s].tells_packets for s in told)
         if len(told) > 1:
             chosen[code] = accepts, rejects
             spans[code] = {s: (of.first, of.last) for s, of in told.items()}

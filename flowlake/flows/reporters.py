@@ -61,6 +61,7 @@ def choose(rows: Mapping[str, npt.NDArray], world: World) -> Chosen:
     for hidden, penalties in ((hidden_src, (low_src, high_src)), (hidden_dst, (low_dst, high_dst))):
         for penalty in penalties:
             penalty[hidden] = NOT_LOGGED
+    doubts[_may_be_of_a_reporter(rows, world)] |= UNSURE
     receiver_first = _receiver_first(rows, world, low_src, high_src, low_dst, high_dst, doubts)
     logged_src, logged_dst = low_src != NOT_LOGGED, low_dst != NOT_LOGGED
     fate = np.full(size, OTHER_REPORTER, dtype=np.int8)
@@ -98,6 +99,36 @@ def choose(rows: Mapping[str, npt.NDArray], world: World) -> Chosen:
         doubts,
         (_handovers(rows, world, receiver_first) & ~hidden_src & ~hidden_dst) | _of_another_flow_log(rows, fate, world),
     )
+
+
+def _may_be_of_a_reporter(rows: Mapping[str, npt.NDArray], world: World) -> Bools:
+    """Rows with an end at an IPv4 address that nobody is known to ever have had, in a VPC where another interface's
+    format shows its primary address whichever it used: it may be that one's, which then reports the same bytes under
+    its primary address, and no record joins the two.
+    """
+    hints, lookup = world.hints, world.lookup
+    doubtful = np.zeros(len(rows["reporter"]), dtype=np.bool_)
+    at_primary = np.bincount(hints.interface_vpc[hints.shows_primary & (hints.interface_vpc >= 0)])
+    if not len(at_primary):
+        return doubtful
+    for end in ("src", "dst"):
+        asked = np.flatnonzero((rows[f"{end}_who"] < 0) & (rows[f"{end}_scope"] >= 0) & (rows[f"{end}_high"] == 0))
+        if not len(asked):
+            continue
+        scope, high, low = (rows[f"{end}_{name}"][asked] for name in ("scope", "high", "low"))
+        address = scope.astype(np.int64), high, low
+        nobody = np.ones(len(asked), dtype=np.bool_)
+        for known in (lookup.claims, hints.attested):
+            begin, stop = known.find(*address)
+            nobody &= begin == stop
+        for r, _ in _by_prefixes(lookup, *address):
+            nobody[r] = False
+        reporter = rows["reporter"][asked]
+        mine = np.where(reporter >= 0, reporter, 0)
+        itself = (reporter >= 0) & hints.shows_primary[mine] & (hints.interface_vpc[mine] == scope)
+        others = np.where(scope < len(at_primary), at_primary[np.minimum(scope, len(at_primary) - 1)], 0) - itself
+        doubtful[asked] |= nobody & (others > 0)
+    return doubtful
 
 
 def _with_outside_of_gateways(rows: Mapping[str, npt.NDArray], world: World) -> Mapping[str, npt.NDArray]:

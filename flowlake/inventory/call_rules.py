@@ -80,7 +80,11 @@ def _instances_run(call: Call) -> list[Row]:
             owned(call.account_id, interface.get("OwnerId"), str(interface.get("NetworkInterfaceId")))
             if not interface.get("TagSet"):
                 interface.pop("TagSet", None)
-            rows += [_without(row, "public_addresses") for row in rows_of("interface", interface, call.seen)]
+            # One that was there before stays when the instance ends; one that goes with it was made with it.
+            made = interface["Attachment"].get("DeleteOnTermination") is True
+            for row in rows_of("interface", interface, call.seen):
+                born = {"created_at": row["observed_at"]} if made else {}
+                rows.append({**_without(row, "public_addresses"), **born})
     if not rows:
         raise Rejected("lacks_response", "RunInstances without instances")
     return rows

@@ -341,3 +341,21 @@ def test_what_a_client_sent_through_a_private_gateway_that_can_not_name_it_count
     inventory = [*sweep("09:00", A, *rest), gone("10:10:50", "eni-a"), *sweep("12:00", *rest)]
     answer = run(inventory, {log: lines(PACKETS, text) for log, text in logs.items()})
     assert answer.fates["counted"] == 1000
+
+
+@pytest.mark.parametrize(("format_", "flags"), [(PLAIN, ["possibly_doubled"]), (PACKETS, [])])
+def test_where_formats_show_primary_addresses_an_address_of_nobody_may_be_a_reporters(
+    format_: str, flags: list[str]
+) -> None:
+    """eni-b had 10.0.0.77 for a while, which no event told. Its own record shows it where the format has the packets'
+    addresses; else the primary one, and both records count.
+    """
+    sent = "eni-a 10.0.0.1 10.0.0.77 40000 443 6 100 10:10:00 10:10:10 ACCEPT OK"
+    got = "eni-b 10.0.0.1 10.0.0.2 40000 443 6 100 10:10:00 10:10:10 ACCEPT OK"
+    packets = " 10.0.0.1 10.0.0.77" if format_ == PACKETS else ""
+    inventory = steady(VPC, eni("eni-a", "10.0.0.1"), eni("eni-b", "10.0.0.2"), flow_log("fl-a"), flow_log("fl-b"))
+    answer = run(inventory, {"fl-a": lines(format_, sent + packets), "fl-b": lines(format_, got + packets)})
+    assert {row["server_interface_id"]: row["flags"] for row in answer.rows} == (
+        {None: flags, "eni-b": []} if format_ == PLAIN else {"eni-b": []}
+    )
+    assert sum(row["uploaded"] for row in answer.rows if not row["flags"]) == 100

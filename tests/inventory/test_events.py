@@ -290,12 +290,19 @@ def test_first_interfaces_are_only_in_run_instances():
         "interface_type": "interface",
         "attachment_id": "eni-attach-1",
         "attached_at": "2026-01-01 10:00:00.000",
+        "created_at": "2026-01-01 10:00:00.000",
         "instance_id": INSTANCE,
         "instance_owner_id": ACCOUNT,
         "security_group_ids": ["sg-1"],
         "detail": '{"delete_on_termination":true,"status":"in-use"}',
     }
     assert wanted(run()) == [("interface", ENI)]
+
+
+def test_an_interface_that_outlives_its_instance_may_have_been_there_before_it():
+    kept = {"attachment": {"attachmentId": "eni-attach-1", "deleteOnTermination": False}}
+    _, interface = said(run(interface=kept))
+    assert "created_at" not in interface
 
 
 def test_someone_elses_interface_is_not_believed():
