@@ -16,6 +16,7 @@ from flowlake.flows.addresses import U64, is_none, is_public
 from flowlake.flows.evidence import LOSSY, NOT_LOGGED, PUBLIC_SCOPE
 from flowlake.flows.flow_logs import Reporting, Told, log_of
 from flowlake.flows.hashing import distinct
+from flowlake.flows.lives import Lives
 from flowlake.flows.lookup import (
     I32,
     I64,
@@ -240,14 +241,13 @@ def hints(
     evidence: Evidence,
     lookup: Lookup,
     flow_logs: Mapping[str, FlowLog],
-    lives: Mapping[str, tuple[int, int]],
+    lives: Lives,
     previous: Mapping[str, Reported] | None,
 ) -> Hints:
     """What the evidence means for every worker.
 
-    flow_logs: what the inventory says of them. lives: first and last moment (ms) at which an interface is known to
-    have existed. previous: how the interfaces reported the hour before, by their ids, for handovers; null where that
-    hour was not published.
+    flow_logs: what the inventory says of them. lives: of all interfaces of the book. previous: how the interfaces
+    reported the hour before, by their ids, for handovers; null where that hour was not published.
     """
     ids: set[str] = set()
     if evidence.lines.num_rows:
@@ -273,7 +273,7 @@ def hints(
     )
     _fill_vpcs_from_facts(found, lookup, evidence)
     _fill_vpcs_from_flow_logs(found, lookup, evidence, flow_logs)
-    _choose_flow_logs(found, lookup, evidence, flow_logs, lives)
+    _choose_flow_logs(found, lookup, evidence, flow_logs, lives.of(ids))
     _note_several_in_one(found, lookup, evidence, flow_logs)
     if previous is not None:
         _note_previous(found, lookup, previous)

@@ -20,7 +20,8 @@ from flowlake.flows import coverage, steps
 from flowlake.flows.book import Book, build
 from flowlake.flows.endpoints import TagSettings, states_table
 from flowlake.flows.hints import Reported, hints, merge
-from flowlake.flows.job import Options, _lives, aws_ranges_at, hour_state, raw_place
+from flowlake.flows.job import Options, aws_ranges_at, hour_state, raw_place
+from flowlake.flows.lives import lives
 from flowlake.flows.lookup import compile_book
 from flowlake.flows.networks import known_networks
 from flowlake.flows.objects import raw_objects
@@ -69,7 +70,7 @@ def enrich_in_process(
     repeats = repeated_events(objects, raw_store)
     parcels = list(steps.gather(objects, raw_store, lookup, task, repeats))
     evidence = merge(unpack(payload) for _, kind, payload in parcels if kind == steps.EVIDENCE)
-    found = hints(evidence, lookup, book.topology.flow_logs, _lives(book), previous)
+    found = hints(evidence, lookup, book.topology.flow_logs, lives(book), previous)
     settings = Settings(state == PROVISIONAL, options.clock_slack_seconds)
     world = World(lookup, found, aws_ranges_at(store, hour), known_networks(options.networks or ""), settings)
     sums = [payload for _, kind, payload in parcels if kind == steps.SUMS]

@@ -16,9 +16,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from flowlake.flows import coverage, steps
@@ -27,8 +25,8 @@ from flowlake.flows.book import Book, build
 from flowlake.flows.collector import paused
 from flowlake.flows.endpoints import TagSettings, states_table
 from flowlake.flows.flow_logs import unread
-from flowlake.flows.fold import OPEN
 from flowlake.flows.hints import Evidence, Hints, Reported, hints, merge
+from flowlake.flows.lives import lives
 from flowlake.flows.lookup import Lookup, compile_book
 from flowlake.flows.networks import Ranges, aws_ranges, known_networks
 from flowlake.flows.objects import RawObject, raw_objects, tasks
@@ -318,7 +316,7 @@ class _Hour:
         gathered = self._gather(packed, known, may_share_events(objects)).persist()
         try:
             evidence = merge(self._collect(gathered, steps.EVIDENCE, math.ceil(len(packed) / PARTITIONS_AT_A_TIME)))
-            found = hints(evidence, lookup, book.topology.flow_logs, _lives(book), _previous(self.store, self.hour))
+            found = hints(evidence, lookup, book.topology.flow_logs, lives(book), _previous(self.store, self.hour))
             totals = coverage.totals(evidence) | {SWEPT_AFTER: sweeps.all_after()}
             self.clock.step(
                 "read",
@@ -550,21 +548,6 @@ def _previous(store: ObjectStore, hour: Hour) -> dict[str, Reported] | None:
     kept = (table[name].to_pylist() for name in ("interface_id", "penalty"))
     logs = table["flow_logs"].to_pylist() if "flow_logs" in table.column_names else [None] * table.num_rows
     return {name: Reported(penalty, of and tuple(of)) for name, penalty, of in zip(*kept, logs, strict=True)}
-
-
-def _lives(book: Book) -> dict[str, tuple[int, int]]:
-    """From when to when (ms) each interface is known to have existed, as far as the book knows."""
-    states = book.state_columns
-    if not len(states):
-        return {}
-    ids = states["interface_id"].combine_chunks()
-    ended = pc.is_in(states["to_source"], pa.array(["event", "absence"])).to_numpy()
-    gone = np.where(ended, states["valid_to"].to_numpy(), OPEN)
-    # States of an interface lie together, the last one at the end.
-    first = np.flatnonzero(np.append(True, pc.not_equal(ids[1:], ids[:-1]).to_numpy(False)))
-    born, gone = np.minimum.reduceat(states["valid_from"].to_numpy(), first), gone[np.append(first[1:], len(gone)) - 1]
-    lives = zip(born.tolist(), np.maximum(gone, 0).tolist(), strict=True)
-    return dict(zip(ids.take(pa.array(first)).to_pylist(), lives, strict=True))
 
 
 def _book_table(book: Book) -> pa.Table:

@@ -26,7 +26,7 @@ from flowlake.flows import coverage, steps
 from flowlake.flows.book import Book, build
 from flowlake.flows.endpoints import TagSettings, states_table
 from flowlake.flows.hints import Evidence, Hints, Reported, hints, merge
-from flowlake.flows.job import _lives
+from flowlake.flows.lives import lives
 from flowlake.flows.lookup import compile_book
 from flowlake.flows.networks import Ranges, aws_ranges, known_networks
 from flowlake.flows.objects import RawObject, source_of
@@ -267,7 +267,7 @@ def run(
     repeats = repeated_events(objects, store)  # type: ignore[arg-type]
     parcels = [parcel for share in shares for parcel in steps.gather(share, store, lookup, task, repeats)]  # type: ignore[arg-type]
     evidence = merge(unpack(payload) for _, kind, payload in parcels if kind == steps.EVIDENCE)
-    found = hints(evidence, lookup, book.topology.flow_logs, _lives(book), previous)
+    found = hints(evidence, lookup, book.topology.flow_logs, lives(book), previous)
     ranges = aws_ranges({"prefix": prefix, "service": service} for prefix, service in aws) if aws else Ranges()
     world = World(lookup, found, ranges, known_networks(networks), Settings(provisional, slack))
     sums = [payload for _, kind, payload in parcels if kind == steps.SUMS]
