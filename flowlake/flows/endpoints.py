@@ -37,7 +37,6 @@ class TagSettings:
 # --- what travels to the last step -----------------------------------------------------------------------------------
 
 _STATE_FIELDS = [
-    ("interface_id", pa.string()),
     ("valid_from", pa.int64()),
     ("account_id", pa.string()),
     ("account_name", pa.string()),
@@ -56,10 +55,31 @@ _STATE_FIELDS = [
 ]
 STATES = pa.schema(_STATE_FIELDS)
 
+_OF_MANY = ("account_id", "account_name", "region", "vpc_id", "subnet_id", "availability_zone", "az_id", "type")
+"""Columns whose texts many states have in common."""
+
 
 def states_table(book: Book) -> pa.Table:
-    """The book's states with what conversations show of them, row for row."""
-    return book.state_columns.select(STATES.names).cast(STATES)
+    """The book's states with what conversations show of them, row for row; texts that many have in common as codes."""
+    table = book.state_columns.select(STATES.names).cast(STATES)
+    for name in _OF_MANY:
+        table = table.set_column(table.column_names.index(name), name, table[name].dictionary_encode())
+    return table
+
+
+def pack_states(book: Book) -> bytes:
+    """The book's states as they are sent to workers."""
+    table = states_table(book)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+        writer.write_table(table)
+    packed: bytes = sink.getvalue().to_pybytes()
+    return packed
+
+
+def unpack_states(packed: bytes) -> pa.Table:
+    """The table that pack_states packed."""
+    return pa.ipc.open_stream(pa.py_buffer(packed)).read_all()
 
 
 # --- texts as codes --------------------------------------------------------------------------------------------------
@@ -162,7 +182,8 @@ def show(
     state = np.full(size, -1, dtype=np.int64)
     state[endpoints.state >= 0] = row
     held = {
-        name: column.combine_chunks() for name, column in zip(STATES.names, states.take(pa.array(used)), strict=True)
+        field.name: column.cast(field.type).combine_chunks()
+        for field, column in zip(STATES, states.take(pa.array(used)), strict=True)
     }
     texts = {
         name: Texts.of(state, held[name])
@@ -262,4 +283,15 @@ def _coded_within(column: pa.Array) -> pa.Array:
     return pa.MapArray.from_arrays(offsets, keys, items)
 
 
-__all__ = ["ENDPOINT_COLUMNS", "STATES", "Shown", "TagSettings", "Texts", "interface_names", "show", "states_table"]
+__all__ = [
+    "ENDPOINT_COLUMNS",
+    "STATES",
+    "Shown",
+    "TagSettings",
+    "Texts",
+    "interface_names",
+    "pack_states",
+    "show",
+    "states_table",
+    "unpack_states",
+]

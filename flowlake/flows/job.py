@@ -23,7 +23,7 @@ from flowlake.flows import coverage, steps
 from flowlake.flows.audit import audit_run, import_spark, prepare
 from flowlake.flows.book import Book, build
 from flowlake.flows.collector import paused
-from flowlake.flows.endpoints import TagSettings, states_table
+from flowlake.flows.endpoints import TagSettings, pack_states, unpack_states
 from flowlake.flows.flow_logs import unread
 from flowlake.flows.hints import Evidence, Hints, Reported, hints, merge
 from flowlake.flows.lives import lives
@@ -446,7 +446,7 @@ class _Hour:
         partitions, each = _cut(sum(int(row["records"]) for row in evidence.source_rows), self.cores)
         # The book's arrays are there already, and large.
         beside = context.broadcast((world.hints, world.aws, world.networks, world.settings))
-        states = context.broadcast(_ipc(states_table(book)))
+        states = context.broadcast(pack_states(book))
         buckets = seats(partitions, each)
         settings = TagSettings(self.options.owner_tags, self.options.app_tags)
         store, task, folder = self.store, self.task, places.run_folder("conversations", self.hour, self.run_id)
@@ -460,7 +460,7 @@ class _Hour:
 
             running = TaskContext.get()
             number = running.partitionId() if running else 0
-            book_states = pa.ipc.open_stream(pa.py_buffer(states.value)).read_all()
+            book_states = unpack_states(states.value)
             world = World(known.value, *beside.value)
             yield from _as_batches(
                 steps.converse(_by_bucket(batches), world, book_states, settings, task, store, folder, number)
