@@ -29,7 +29,7 @@ from flowlake.flows.hints import Evidence, Hints, Reported, hints, merge
 from flowlake.flows.lives import lives
 from flowlake.flows.lookup import Lookup, compile_book
 from flowlake.flows.networks import Ranges, aws_ranges, known_networks
-from flowlake.flows.objects import RawObject, raw_objects, tasks
+from flowlake.flows.objects import RawObject, listed, tasks, told_apart
 from flowlake.flows.observed import Sweeps, observations
 from flowlake.flows.parcels import Parcel, unpack
 from flowlake.flows.publish import (
@@ -145,15 +145,17 @@ def enrich_hour(
     """
     clock = _Clock(hour, log)
     raw_store, raw_prefix = raw_place(store, options)
-    objects = raw_objects(raw_store, raw_prefix, hour)
-    clock.step("list", f"{len(objects)} objects, {sum(o.size for o in objects) / 1e6:.1f} MB")
+    infos = listed(raw_store, raw_prefix, hour)
     before = current(store, hour)
-    if not objects and before is None:
+    if not infos and before is None:
+        clock.step("list", "no objects")
         log(f"{hour} nothing to do: no flow log object of this hour lies under {raw_store.place(raw_prefix)}")
         return Result(hour, None)
     if callable(spark) and (force or before is None):
         import_spark()
         spark = _in_the_background(spark)  # there is work, whatever the book says
+    objects = told_apart(infos)
+    clock.step("list", f"{len(objects)} objects, {sum(o.size for o in objects) / 1e6:.1f} MB")
     sweeps, rows = observations(store, hour, now)
     book = build(rows, hour.starts)
     state = hour_state(hour, sweeps, now)

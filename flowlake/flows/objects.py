@@ -7,8 +7,10 @@ hour needs, and the reader files records by their own start. Objects are told ap
 from __future__ import annotations
 
 import math
+import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -94,12 +96,22 @@ def made_at(key: str) -> datetime | None:
 
 def raw_objects(store: ObjectStore, prefix: str, hour: Hour, behind: timedelta = BEHIND) -> list[RawObject]:
     """The objects that may hold records of the hour, each key once, in key order."""
+    return told_apart(listed(store, prefix, hour, behind))
+
+
+def listed(store: ObjectStore, prefix: str, hour: Hour, behind: timedelta = BEHIND) -> list[ObjectInfo]:
+    """What the store says of these objects."""
     low, high = hour.moment - BEFORE, hour.moment + timedelta(hours=1) + behind
-    found: dict[str, RawObject] = {}
-    for folder in _day_folders(store, prefix, low, high):
-        for info in _between(store, folder, low, high):
-            found[info.key] = RawObject(info.key, info.etag, info.size, info.modified, source_of(info.key))
+    found = {i.key: i for folder in _day_folders(store, prefix, low, high) for i in _between(store, folder, low, high)}
     return [found[key] for key in sorted(found)]
+
+
+def told_apart(infos: Sequence[ObjectInfo]) -> list[RawObject]:
+    """The objects with their etags. Those of a folder are of the whole content: several are read at a time."""
+    with ThreadPoolExecutor(os.cpu_count()) as readers:
+        etags = list(readers.map(lambda info: info.etag, infos))
+    named = zip(infos, etags, strict=True)
+    return [RawObject(info.key, etag, info.size, info.modified, source_of(info.key)) for info, etag in named]
 
 
 def _days(low: datetime, high: datetime) -> Iterator[datetime]:

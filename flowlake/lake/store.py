@@ -190,7 +190,7 @@ class FolderStore(ObjectStore):
         return _FileInfo(self, key, stat) if S_ISREG(stat.st_mode) else None
 
     def etag(self, key: str) -> str:
-        """The MD5 of what is there now, remembered by the file's identity unless it is so young that it may change
+        """The digest of what is there now, remembered by the file's identity unless it is so young that it may change
         unnoticed. Raises NoSuchObject."""
         with self._saying(key), open(self._path(key), "rb") as file:
             stat = os.fstat(file.fileno())
