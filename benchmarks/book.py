@@ -188,6 +188,7 @@ def measure(folder: str, shape: str, intervals: int, seed: int) -> dict[str, Any
     from flowlake.flows.book import build
     from flowlake.flows.hints import hints, merge
     from flowlake.flows.holders import holders
+    from flowlake.flows.lives import NO_LIVES
     from flowlake.flows.lookup import compile_book
     from flowlake.flows.networks import Ranges
     from flowlake.flows.observed import observations
@@ -206,7 +207,7 @@ def measure(folder: str, shape: str, intervals: int, seed: int) -> dict[str, Any
     lookup = compile_book(book)
     compiling, compiling_cpu = time.perf_counter() - clock, time.process_time() - cpu
     broadcast = len(pickle.dumps(lookup, protocol=5))
-    world = World(lookup, hints(merge([]), lookup, {}, {}, None), Ranges(), Ranges(), Settings())
+    world = World(lookup, hints(merge([]), lookup, {}, NO_LIVES, None), Ranges(), Ranges(), Settings())
     vpc, high, low, at, truth = questions(shape, intervals, seed, lookup.vpcs.codes)
     # What is compiled or loaded once a process is before the clock starts.
     holders(world, vpc[:1], high[:1], low[:1], at[:1], at[:1] + 1)

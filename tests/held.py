@@ -18,6 +18,7 @@ from flowlake.flows.book import Book
 from flowlake.flows.fold import OPEN, millis
 from flowlake.flows.hints import hints, merge
 from flowlake.flows.holders import holders
+from flowlake.flows.lives import NO_LIVES
 from flowlake.flows.lookup import compile_book
 from flowlake.flows.networks import Ranges
 from flowlake.flows.world import Settings, World
@@ -110,7 +111,7 @@ def wrong_answers(book: Book, truth: Truth, vpc_id: str, moments: Iterable[int],
     lookup = compile_book(book)
     if not len(lookup.interfaces):
         return []
-    world = World(lookup, hints(merge([]), lookup, {}, {}, None), Ranges(), Ranges(), Settings())
+    world = World(lookup, hints(merge([]), lookup, {}, NO_LIVES, None), Ranges(), Ranges(), Settings())
     asked = [(address, at) for address in truth.addresses() for at in moments]
     high, low = parse([address for address, _ in asked])
     vpc = np.full(len(asked), lookup.vpcs.codes([vpc_id])[0], dtype=np.int32)

@@ -31,11 +31,14 @@ class Lives:
         return dict(zip(known, zip(self.born[at].tolist(), self.gone[at].tolist(), strict=True), strict=True))
 
 
+NO_LIVES = Lives(pa.array([], pa.string()), np.zeros(0, np.int64), np.zeros(0, np.int64))
+
+
 def lives(book: Book) -> Lives:
     """The lives of all interfaces of the book; to the end where no event or absence told of it."""
     states = book.state_columns
     if not len(states):
-        return Lives(pa.array([], pa.string()), np.zeros(0, np.int64), np.zeros(0, np.int64))
+        return NO_LIVES
     ids = states["interface_id"].combine_chunks()
     ended = pc.is_in(states["to_source"], pa.array(["event", "absence"])).to_numpy()
     gone = np.where(ended, states["valid_to"].to_numpy(), OPEN)

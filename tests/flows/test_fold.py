@@ -18,6 +18,7 @@ from flowlake.flows.book import build
 from flowlake.flows.fold import OPEN, Timeline, fold
 from flowlake.flows.hints import hints, merge
 from flowlake.flows.holders import holders
+from flowlake.flows.lives import NO_LIVES
 from flowlake.flows.lookup import compile_book
 from flowlake.flows.networks import Ranges
 from flowlake.flows.world import Settings, World
@@ -566,7 +567,7 @@ def ask_history(seed: int) -> tuple[int, int, list[tuple]]:
     rows, truth = history(seed)
     book = build(rows, HOUR.starts)
     lookup = compile_book(book)
-    nothing = hints(merge([]), lookup, {}, {}, None)
+    nothing = hints(merge([]), lookup, {}, NO_LIVES, None)
     world = World(lookup, nothing, Ranges(), Ranges(), Settings())
     rng = random.Random(seed + 1)
     questions = []
