@@ -5,7 +5,7 @@ another's place within the hour), and what its reporting lacks.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 
 from flowlake.flows.evidence import GAPS, LOSSY, NO_ACCEPTS, NOT_ALL, REJECTED, SKIPPED
 from flowlake.flows.minutes import MINUTES_BEFORE, WHOLE_HOUR, minutes_masks
-from flowlake.flows.summarise import ACCEPT, CLOCK_SECONDS, REJECT, Source
+from flowlake.flows.summarise import ACCEPT, CLOCK_SECONDS, REJECT, UNKNOWN_ACTION, Source
 from flowlake.flows.topology import FlowLog
 from flowlake.lake.hours import SECONDS
 
@@ -39,8 +39,14 @@ class Log:
 NEVER_TOLD = 1 << 62
 
 
-def log_of(source: Source, row: Mapping[str, Any], said: FlowLog | None) -> Log:
-    """The flow log by the counts of its records, and by what the inventory says of it, if anything."""
+def log_of(
+    source: Source, row: Mapping[str, Any], said: FlowLog | None, through: Mapping[str, Sequence[FlowLog]]
+) -> Log:
+    """The flow log by the counts of its records, and by what the inventory says of it, if anything. through: the flow
+    logs that go to each log group (by its name) or, by "", to a stream of Firehose: of those the oldest counts for it.
+    """
+    told = [said] if said else [] if (source.flow_log_id or "").startswith("fl-") else sent_through(source, through)
+    created = [log.created for log in told if log.created is not None]
     both = 1 << ACCEPT | 1 << REJECT
     seen = "ALL" if row["actions"] & both == both else None
     seconds = (said.max_aggregation_seconds if said else None) or 600
@@ -51,7 +57,7 @@ def log_of(source: Source, row: Mapping[str, Any], said: FlowLog | None) -> Log:
         row["spoiled"],
         not {"pkt_srcaddr", "pkt_dstaddr"} & set(row["lacks"]),
         row["nodata"] > 0,
-        NEVER_TOLD if said is None or said.created is None else said.created,
+        min(created, default=NEVER_TOLD),
     )
 
 
@@ -60,6 +66,25 @@ def unread(known: Iterable[FlowLog], read: Collection[str | None]) -> list[str]:
     others go to, their ids are not told.
     """
     return sorted(log.flow_log_id for log in known if log.destination_type == "s3" and log.flow_log_id not in read)
+
+
+def by_what_they_go_through(flow_logs: Iterable[FlowLog]) -> dict[str, list[FlowLog]]:
+    """The flow logs that go to each log group, by its name; by "" those that go straight to a stream of Firehose."""
+    through: dict[str, list[FlowLog]] = {}
+    for log in flow_logs:
+        kind, destination = log.destination_type or "", log.destination or ""
+        if kind == "kinesis-data-firehose":
+            through.setdefault("", []).append(log)
+        elif kind == "cloud-watch-logs":
+            through.setdefault(destination.split(":log-group:")[-1].removesuffix(":*"), []).append(log)
+    return through
+
+
+def sent_through(source: Source, through: Mapping[str, Sequence[FlowLog]]) -> Sequence[FlowLog]:
+    """The flow logs whose records a log group or a stream may hold. Of a stream the folder is known and not its name:
+    any that goes to one may be there.
+    """
+    return through.get(source.flow_log_id or "", through.get("", ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +112,11 @@ class Reporting:
         """The flow logs that tell of what was accepted, the best one first. What another tells counts where it tells of
         a time before or after all that the better ones tell: they can't have told of the same packets.
         """
-        return tuple(sorted(self._of_kind("ACCEPT", ACCEPT) or self._unknown(but=1 << REJECT), key=self._rank))
+        of_kind = self._of_kind("ACCEPT", ACCEPT)
+        # What tells no action may tell what was accepted: after all that surely do.
+        silent_of_it = [s for s in self._unknown() if self.told[s].actions == 1 << UNKNOWN_ACTION]
+        rest = silent_of_it if of_kind else self._unknown(but=1 << REJECT)
+        return (*sorted(of_kind, key=self._rank), *sorted(rest, key=self._rank))
 
     def rejects(self) -> tuple[int, ...]:
         """The flow logs that tell of what was rejected, in the same way."""
@@ -99,7 +128,9 @@ class Reporting:
         reaches further, or lies wholly beside, is another time.
         """
         count: list[int] = []
-        for s in order:
+        # Of what told that records were lost, and nothing else, no time is known.
+        timed = [s for s in order if self.told[s].first <= self.told[s].last]
+        for s in timed or order[:1]:
             first, last = self.told[s].first, self.told[s].last
             others = [self.told[b] for b in count]
             further = 2 * 60 * max(self.logs[b].interval for b in (*count, s))
@@ -123,16 +154,23 @@ class Reporting:
         """Those of which nothing tells what they log, but for those that showed just these actions."""
         return [s for s, told in self.told.items() if self.logs[s].traffic_type is None and told.actions != but]
 
-    def rests_on(self) -> tuple[int, ...]:
-        """The flow logs that the reporting rests on, for either action."""
-        return tuple(sorted({s for order in (self.accepts(), self.rejects()) for s in self.one_after_the_other(order)}))
+    def at_the_edges(self, order: Sequence[int]) -> tuple[int | None, int | None]:
+        """Of these, the best one first, those that count where the hour begins and where it ends."""
+        rests_on = self.one_after_the_other(order)
+        if not rests_on:
+            return None, None
+        earliest, latest = min(self.told[s].first for s in rests_on), max(self.told[s].last for s in rests_on)
+        near = {s: 60 * self.logs[s].interval + 2 * CLOCK_SECONDS for s in rests_on}
+        first = next(s for s in rests_on if self.told[s].first <= earliest + near[s])
+        return first, next(s for s in rests_on if self.told[s].last >= latest - near[s])
 
     def penalty(self, accepts: Sequence[int], rejects: Sequence[int]) -> int:
         """What those that the reporting rests on lack together."""
-        cut_short = self._cut_short(accepts) or self._cut_short(rejects)
+        cut = {*self._cut_short(accepts), *self._cut_short(rejects)}
         accepts, rejects = self.one_after_the_other(accepts), self.one_after_the_other(rejects)
         penalty = self._lacking(accepts) if accepts else NO_ACCEPTS
-        penalty |= GAPS if cut_short else 0
+        for s in cut:
+            penalty |= GAPS | self.lacks[s] & LOSSY
         if rejects and rejects != accepts:
             penalty |= self._lacking(rejects)
         proved = (
@@ -193,24 +231,28 @@ class Reporting:
             reached = max(reached, last)
         return False
 
-    def _cut_short(self, order: Sequence[int]) -> bool:
-        """Whether one of these ran side by side with better ones before they came or after they went: what it told from
-        before their end to behind it is set aside whole, and of what another lost then is not known.
+    def _cut_short(self, order: Sequence[int]) -> Iterator[int]:
+        """Those of these that ran side by side with better ones before they came or after they went: what such a one
+        told from before their end to behind it is set aside whole.
         """
-        if not order:
-            return False
-        begins, ends = self.hour_starts + 2 * CLOCK_SECONDS, self.hour_starts + SECONDS - 2 * CLOCK_SECONDS
-        first, last = self.told[order[0]].first, self.told[order[0]].last
-        for better, s in itertools.pairwise(order):
+        timed = [s for s in order if self.told[s].first <= self.told[s].last]
+        if len(timed) < 2:
+            return
+        born, gone = self.life[0] // 1000, self.life[1] // 1000
+        begins = max(self.hour_starts, born) + 2 * CLOCK_SECONDS
+        ends = min(self.hour_starts + SECONDS, gone) - 2 * CLOCK_SECONDS
+        first, last = self.told[timed[0]].first, self.told[timed[0]].last
+        for better, s in itertools.pairwise(timed):
             told = self.told[s]
-            # Who does not tell silence may have gone on: the other's record may end an interval behind the last packet.
-            near = 2 * CLOCK_SECONDS + (0 if self.logs[better].tells_silence else 60 * self.logs[s].interval)
+            # A flow log that goes on has told of all but its last interval. Where it tells of no silence, the other's
+            # record may end an interval behind the last packet.
+            silence = 0 if self.logs[better].tells_silence else self.logs[s].interval
+            near = 2 * CLOCK_SECONDS + 60 * max(self.logs[better].interval, silence)
             earlier = told.first < first - near and first > begins
-            later = told.last > last + near and last < ends
+            later = min(told.last, gone) > last + near and last < ends
             if told.first <= last and first <= told.last and (earlier or later):
-                return True
+                yield s
             first, last = min(first, told.first), max(last, told.last)
-        return False
 
     def _minutes(self, order: Sequence[int]) -> int:
         """The minutes told by several, of each those beside the time of the ones before it."""

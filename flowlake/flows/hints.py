@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from flowlake.flows.addresses import U64, is_none, is_public
 from flowlake.flows.evidence import LOSSY, NOT_LOGGED, PUBLIC_SCOPE
-from flowlake.flows.flow_logs import Reporting, Told, log_of
+from flowlake.flows.flow_logs import Reporting, Told, by_what_they_go_through, log_of, sent_through
 from flowlake.flows.hashing import distinct
 from flowlake.flows.lives import Lives
 from flowlake.flows.lookup import (
@@ -38,11 +38,12 @@ from flowlake.flows.topology import FlowLog
 
 class Reported(NamedTuple):
     """How an interface reported an hour, for the hour behind it: what was lacking (see Hints.penalty), and the ids of
-    the flow logs that it rested on; null where that was not kept.
+    the flow logs that counted where the hour began and where it ended, for what was accepted and for what was refused;
+    null where none did. flow_logs is null where it was not kept.
     """
 
     penalty: int
-    flow_logs: tuple[str, ...] | None = None
+    flow_logs: tuple[str | None, ...] | None = None
 
 
 @dataclass
@@ -51,7 +52,8 @@ class Hints:
 
     Interfaces and VPCs that the book does not know follow those of the book in the code spaces. penalty: what each
     interface's reporting lacks (NOT_LOGGED where it reported nothing). several: of interfaces with several flow logs
-    which of them (rows of sources) count. rests_on: by interface the ids of the flow logs that its reporting rests on.
+    which of them (rows of sources) count. at_the_edges: by interface its flow logs, as in Reported; workers are not
+    told.
     """
 
     interfaces: Names
@@ -77,15 +79,18 @@ class Hints:
     and lack none.
     """
     several: Several = field(default_factory=lambda: Several.of({}, {}))
-    rests_on: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    at_the_edges: dict[int, tuple[str | None, ...]] = field(default_factory=dict)
     changed: Bools = field(default_factory=lambda: np.zeros(0, np.bool_))
-    """Of each interface whether its reporting rests on other flow logs than in the hour before."""
+    """Of each interface whether another flow log counts where the hour begins than where the one before ended."""
     shows_primary: Bools = field(default_factory=lambda: np.zeros(0, np.bool_))
     """Of each interface whether a format that it is told in shows its primary address, whichever it used."""
     in_one: dict[int, I32] = field(default_factory=dict)
     """By source that may hold the records of several flow logs, which nothing tells apart: the interfaces that several
     of them cover, whose bytes may count as often.
     """
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "at_the_edges": {}}
 
     def codes(self, lookup: Lookup, names: Sequence[str | None]) -> I32:
         """Interfaces as codes, first those of the book, then those that only records know."""
@@ -106,7 +111,7 @@ class Hints:
         """How each interface that reported did, by its id."""
         logged = np.flatnonzero(self.penalty != NOT_LOGGED).tolist()
         named = ((self.name(lookup, code), code) for code in logged)
-        return {n: Reported(int(self.penalty[code]), self.rests_on.get(code)) for n, code in named if n is not None}
+        return {n: Reported(int(self.penalty[code]), self.at_the_edges.get(code)) for n, code in named if n is not None}
 
     def name(self, lookup: Lookup, code: int) -> str | None:
         if code < 0:
@@ -290,10 +295,12 @@ def _note_previous(found: Hints, lookup: Lookup, previous: Mapping[str, Reported
         if code < 0:
             continue
         found.previous_penalty[code] = before.penalty
-        if before.flow_logs is not None and code in found.rests_on:
-            then, now = set(before.flow_logs), set(found.rests_on[code])
-            # Where one took another's place within either of the hours, the same counted between them.
-            found.changed[code] = not (then <= now or now <= then)
+        if before.flow_logs is not None and code in found.at_the_edges:
+            now = found.at_the_edges[code]
+            found.changed[code] = any(
+                then is not None and first is not None and then != first
+                for then, first in zip(before.flow_logs[1::2], now[::2], strict=True)
+            )
 
 
 def _no_attestation() -> tuple[AddressIndex, I32, U64, Bools, I64, I64]:
@@ -365,14 +372,15 @@ def _choose_flow_logs(
     table = evidence.lines
     if not table.num_rows:
         return
+    through = by_what_they_go_through(flow_logs.values())
     logs = [
-        log_of(source, row, flow_logs.get(source.flow_log_id or ""))
+        log_of(source, row, flow_logs.get(source.flow_log_id or ""), through)
         for source, row in zip(evidence.sources, evidence.source_rows, strict=True)
     ]
     codes = found.codes(lookup, table["interface"].to_pylist())
     by_interface: dict[int, dict[int, Told]] = {}
-    chosen, spans = dict[int, Orders](), dict[int, dict[int, tuple[int, int]]]()
-    ids: dict[tuple[str, ...], tuple[str, ...]] = {}
+    chosen, spans, apart = dict[int, Orders](), dict[int, dict[int, tuple[int, int]]](), list[int]()
+    ids: dict[tuple[str | None, ...], tuple[str | None, ...]] = {}
     columns = [table[field.name].to_pylist() for field in fields(Told)]
     for code, source, *values in zip(codes.tolist(), table["source"].to_pylist(), *columns, strict=True):
         if code >= 0 and not evidence.source_rows[source]["transit"]:
@@ -383,15 +391,20 @@ def _choose_flow_logs(
         accepts, rejects = one.accepts(), one.rejects()
         found.penalty[code] = one.penalty(accepts, rejects)
         is_gateway = code < len(lookup.forwards) and lookup.forwards[code] == NAT
+        counting = {s for order in (accepts, rejects) for s in one.one_after_the_other(order)}
         tells_inside = bool(accepts) and all(logs[s].tells_packets for s in one.one_after_the_other(accepts))
         found.inside_told[code] = is_gateway and tells_inside and not found.penalty[code] & LOSSY
-        found.shows_primary[code] = not all(logs[s].tells_packets for s in told)
+        found.shows_primary[code] = not all(logs[s].tells_packets for s in counting)
         if len(told) > 1:
             chosen[code] = accepts, rejects
             spans[code] = {s: (of.first, of.last) for s, of in told.items()}
-        rests_on = tuple(logs[s].flow_log_id for s in (one.rests_on() if len(told) > 1 else told))
-        found.rests_on[code] = ids.setdefault(rests_on, rests_on)
-    found.several = Several.of(chosen, spans)
+            # What it passes on, and what it does by an address that nobody told of, they show between other ends.
+            if len({logs[s].tells_packets for s in told}) > 1:
+                apart.append(code)
+        edges = (*one.at_the_edges(accepts), *one.at_the_edges(rejects))
+        named = tuple(None if s is None else logs[s].flow_log_id for s in edges)
+        found.at_the_edges[code] = ids.setdefault(named, named)
+    found.several = Several.of(chosen, spans, apart)
 
 
 def _note_several_in_one(found: Hints, lookup: Lookup, evidence: Evidence, flow_logs: Mapping[str, FlowLog]) -> None:
@@ -399,14 +412,7 @@ def _note_several_in_one(found: Hints, lookup: Lookup, evidence: Evidence, flow_
 
     Of a stream the folder is known and not its name: any flow log that goes to one may be there.
     """
-    through: dict[str, list[FlowLog]] = {}
-    for log in flow_logs.values():
-        kind, destination = log.destination_type or "", log.destination or ""
-        if kind == "kinesis-data-firehose":
-            through.setdefault("", []).append(log)
-        elif kind == "cloud-watch-logs":
-            name = destination.split(":log-group:")[-1].removesuffix(":*")
-            through.setdefault(name, []).append(log)
+    through = by_what_they_go_through(flow_logs.values())
     if not any(len(logs) > 1 for logs in through.values()):
         return
     table = evidence.lines
@@ -415,7 +421,7 @@ def _note_several_in_one(found: Hints, lookup: Lookup, evidence: Evidence, flow_
     for number, source in enumerate(evidence.sources):
         if (source.flow_log_id or "").startswith("fl-"):
             continue
-        logs = through.get(source.flow_log_id or "", through.get("", []))
+        logs = sent_through(source, through)
         mine = np.unique(codes[(of == number) & (codes >= 0)])
         several = [code for code in mine.tolist() if _covering(found, lookup, code, logs) > 1]
         if several:

@@ -61,7 +61,7 @@ def choose(rows: Mapping[str, npt.NDArray], world: World) -> Chosen:
     for hidden, penalties in ((hidden_src, (low_src, high_src)), (hidden_dst, (low_dst, high_dst))):
         for penalty in penalties:
             penalty[hidden] = NOT_LOGGED
-    doubts[_may_be_of_a_reporter(rows, world)] |= UNSURE
+    doubts[_may_be_of_a_reporter(rows, world, low_src, low_dst)] |= UNSURE
     receiver_first = _receiver_first(rows, world, low_src, high_src, low_dst, high_dst, doubts)
     logged_src, logged_dst = low_src != NOT_LOGGED, low_dst != NOT_LOGGED
     fate = np.full(size, OTHER_REPORTER, dtype=np.int8)
@@ -101,33 +101,25 @@ def choose(rows: Mapping[str, npt.NDArray], world: World) -> Chosen:
     )
 
 
-def _may_be_of_a_reporter(rows: Mapping[str, npt.NDArray], world: World) -> Bools:
-    """Rows with an end at an IPv4 address that nobody is known to ever have had, in a VPC where another interface's
-    format shows its primary address whichever it used: it may be that one's, which then reports the same bytes under
-    its primary address, and no record joins the two.
+def _may_be_of_a_reporter(
+    rows: Mapping[str, npt.NDArray], world: World, low_src: npt.NDArray, low_dst: npt.NDArray
+) -> Bools:
+    """Rows with an end at an IPv4 address that nobody who reports is known to have had (low: NOT_LOGGED), in a VPC
+    where another interface's format shows its primary address whichever it used: it may be that one's, which then
+    reports the same bytes under its primary address, and no record joins the two.
     """
-    hints, lookup = world.hints, world.lookup
+    hints = world.hints
     doubtful = np.zeros(len(rows["reporter"]), dtype=np.bool_)
     at_primary = np.bincount(hints.interface_vpc[hints.shows_primary & (hints.interface_vpc >= 0)])
-    if not len(at_primary):
-        return doubtful
-    for end in ("src", "dst"):
-        asked = np.flatnonzero((rows[f"{end}_who"] < 0) & (rows[f"{end}_scope"] >= 0) & (rows[f"{end}_high"] == 0))
-        if not len(asked):
-            continue
-        scope, high, low = (rows[f"{end}_{name}"][asked] for name in ("scope", "high", "low"))
-        address = scope.astype(np.int64), high, low
-        nobody = np.ones(len(asked), dtype=np.bool_)
-        for known in (lookup.claims, hints.attested):
-            begin, stop = known.find(*address)
-            nobody &= begin == stop
-        for r, _ in _by_prefixes(lookup, *address):
-            nobody[r] = False
-        reporter = rows["reporter"][asked]
+    # Of a VPC whose ranges are not known any private address may be, which is no reason for doubt.
+    vpcs = [vpc for vpc in world.lookup.ranges if vpc < len(at_primary)]
+    for end, low in (("src", low_src), ("dst", low_dst)):
+        nobody = (rows[f"{end}_who"] < 0) & (rows[f"{end}_high"] == 0) & (low == NOT_LOGGED)
+        asked = np.flatnonzero(nobody & np.isin(rows[f"{end}_scope"], vpcs))
+        scope, reporter = rows[f"{end}_scope"][asked], rows["reporter"][asked]
         mine = np.where(reporter >= 0, reporter, 0)
         itself = (reporter >= 0) & hints.shows_primary[mine] & (hints.interface_vpc[mine] == scope)
-        others = np.where(scope < len(at_primary), at_primary[np.minimum(scope, len(at_primary) - 1)], 0) - itself
-        doubtful[asked] |= nobody & (others > 0)
+        doubtful[asked] |= at_primary[scope] - itself > 0
     return doubtful
 
 
@@ -440,10 +432,12 @@ def _by_flow_log_that_holds_most(rows: Mapping[str, npt.NDArray], world: World) 
     if not bool(rows["duplicate"].any()):
         return rows
     at = several.rows(reporter)
-    at = at[penalty[reporter[at]] & LOSSY > 0]
+    at = at[(penalty[reporter[at]] & LOSSY > 0) & several.may_take_turns(reporter[at])]
     if not len(at):
         return rows
-    _, group = distinct(_pair_of_addresses(rows, at, world), reporter[at], rows["action"][at])
+    # Of the same packets all rows are to be in one group.
+    kind = several.kind(reporter[at], rows["action"][at])
+    _, group = distinct(_pair_of_addresses(rows, at, world), reporter[at], kind)
     source, action, first, last = (rows[name][at] for name in ("source", "action", "first", "last"))
 
     def held(counts: Bools) -> I64:
@@ -600,7 +594,7 @@ def _connection(rows: Mapping[str, npt.NDArray]) -> U64:
 
 
 def _of_another_flow_log(rows: Mapping[str, npt.NDArray], fate: npt.NDArray, world: World) -> Bools:
-    """Rows that count, of reporters whose flow log is another than in the hour before."""
+    """Rows that count, of reporters of which another flow log counts than where the hour before ended."""
     changed, reporter = world.hints.changed, rows["reporter"]
     if not bool(changed.any()):
         return np.zeros(len(reporter), dtype=np.bool_)

@@ -19,7 +19,7 @@ Orders = tuple[Sequence[int], Sequence[int]]
 """The flow logs (rows of sources) that tell of what was accepted and of what was rejected, the best one first."""
 
 MOST_IN_TURN = 4
-"""Of how many flow logs of one interface each may come first, where all of them lost records."""
+"""Of how many flow logs of one interface each may come first, where records were lost."""
 
 
 @dataclass(frozen=True)
@@ -27,19 +27,28 @@ class Several:
     """The flow logs of the interfaces that have several, and from when to when (epoch s) each told of its interface.
 
     codes: the interfaces, in order. order, since, until: by interface, accepts (0) or rejects (1), and rank; NOBODY
-    where there are no more flow logs.
+    where there are no more flow logs. in_turn: whether each pair of ends of the interface may take a turn of its own:
+    not where its flow logs show other ends of the same packets.
     """
 
     codes: I32
     order: I32
     since: I64
     until: I64
+    in_turn: Bools
 
     @classmethod
-    def of(cls, chosen: Mapping[int, Orders], spans: Mapping[int, Mapping[int, tuple[int, int]]]) -> Several:
-        """Of the interfaces by code: their flow logs, and from when to when each of these told of it."""
+    def of(
+        cls,
+        chosen: Mapping[int, Orders],
+        spans: Mapping[int, Mapping[int, tuple[int, int]]],
+        apart: Sequence[int] = (),
+    ) -> Several:
+        """Of the interfaces by code: their flow logs, and from when to when each of these told of it. apart: those
+        whose flow logs may show other ends of the same packets.
+        """
         codes = np.array(sorted(chosen), dtype=np.int32)
-        most = max((len(order) for orders in chosen.values() for order in orders), default=0)
+        most = max((len(order) for orders in chosen.values() for order in orders), default=0) or 1
         table = np.full((len(codes), 2, most), NOBODY, dtype=np.int32)
         since, until = (np.zeros(table.shape, dtype=np.int64) for _ in range(2))
         for row, code in enumerate(codes.tolist()):
@@ -47,11 +56,16 @@ class Several:
                 for rank, source in enumerate(order):
                     table[row, action, rank] = source
                     since[row, action, rank], until[row, action, rank] = spans[code][source]
-        return cls(codes, table, since, until)
+        return cls(codes, table, since, until, ~np.isin(codes, apart))
 
     def rows(self, reporter: npt.NDArray) -> I64:
         """The rows whose reporter has several flow logs."""
         return np.flatnonzero(np.isin(reporter, self.codes)) if len(self.codes) else np.zeros(0, dtype=np.int64)
+
+    def may_take_turns(self, reporter: npt.NDArray) -> Bools:
+        """Whether for these rows (of reporters that have several) the turn may be another for each pair of ends."""
+        may: Bools = self.in_turn[np.searchsorted(self.codes, reporter)]
+        return may
 
     def turns(self) -> Iterator[tuple[int, ...]]:
         """The orders in which their flow logs may be looked at: first as they are ranked, then with others first."""
@@ -59,6 +73,14 @@ class Several:
         turn = min(most, MOST_IN_TURN)
         for first in itertools.permutations(range(turn)):
             yield *first, *range(turn, most)
+
+    def kind(self, reporter: npt.NDArray, action: npt.NDArray) -> I64:
+        """Which order each of these rows is looked up in: that of accepts (0) or of rejects (1). Where nothing tells of
+        what was accepted, what tells no action is looked up with what was rejected.
+        """
+        no_accepts = self.order[np.searchsorted(self.codes, reporter), 0, 0] == NOBODY
+        kind: I64 = ((action == REJECT) | ((action != ACCEPT) & no_accepts)).astype(np.int64)
+        return kind
 
     def counts(
         self,
@@ -74,10 +96,7 @@ class Several:
 
         turn: the ranks, in the order in which they are looked at; null for as they are.
         """
-        at = np.searchsorted(self.codes, reporter)
-        # Where nothing tells of what was accepted, what tells no action counts with what was rejected.
-        no_accepts = self.order[at, 0, 0] == NOBODY
-        kind = ((action == REJECT) | ((action != ACCEPT) & no_accepts)).astype(np.int64)
+        at, kind = np.searchsorted(self.codes, reporter), self.kind(reporter, action)
         counts, told = (np.zeros(len(at), dtype=np.bool_) for _ in range(2))
         for rank in range(self.order.shape[2]) if turn is None else turn:
             of = self.order[at, kind, rank]

@@ -501,8 +501,11 @@ def counts(chosen: Chosen, world: World) -> dict[str, dict[str, int]]:
 
 
 def _handover_pairs(chosen: Chosen, mine: np.ndarray) -> int:
-    at = chosen.handover & mine
-    return len(np.unique(chosen.rows["src_who"][at].astype(np.int64) << 32 | chosen.rows["dst_who"][at]))
+    rows, at = chosen.rows, np.flatnonzero(chosen.handover & mine)
+    # Of an end that nobody is known at its address: all rows of a pair of addresses are here.
+    whos = {end: rows[f"{end}_who"][at] for end in ("src", "dst")}
+    addresses = [np.where(who < 0, rows[f"{end}_{n}"][at], 0) for end, who in whos.items() for n in ("high", "low")]
+    return len(distinct(*whos.values(), *addresses)[0])
 
 
 def merge_counts(parts: Iterable[Mapping[str, Mapping[str, int]]]) -> dict[int, dict[str, int]]:

@@ -123,9 +123,10 @@ def topology_of(timelines: Timelines, begins: int, ends: int) -> Topology:
         )
     public: dict[str, set[str]] = {}
     for interface_id, line in timelines.get("interface", {}).items():
-        created = line.states[-1].attributes.get("created_at") if line.states else None
-        if created and millis(created) >= begins:
-            topology.born[interface_id] = millis(created)
+        # A call that is tried again tells a later time.
+        created = [told for state in line.states if (told := state.attributes.get("created_at"))]
+        if created and (born := min(map(millis, created))) >= begins:
+            topology.born[interface_id] = born
         for state in line.states:
             if state.valid_to >= begins:
                 for address in state.attributes.get("public_addresses") or ():

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Sequence
 import pytest
 
 from flowlake.flows.evidence import GAPS, SKIPPED
-from flowlake.flows.flow_logs import unread
+from flowlake.flows.flow_logs import NEVER_TOLD, by_what_they_go_through, log_of, unread
+from flowlake.flows.hints import Reported
+from flowlake.flows.summarise import Source
 from flowlake.flows.topology import FlowLog
 from tests.flows.worked import HOUR, PACKETS, PLAIN, Answer, Entity, eni, flow_log, lines, run, stamp, steady, vpc
 
@@ -204,7 +206,7 @@ def test_where_one_took_anothers_place_within_the_hour_before_it_is_no_handover(
     texts = {"fl-1": minutes(0, 30), "fl-2": f"{minutes(30, 59)}\n{minutes(30, 59).replace(' 10:', ' 11:')}"}
     logs = {log: lines(PLAIN, text) for log, text in texts.items()}
     before = run(INVENTORY, logs).reported()
-    assert before["eni-a"].flow_logs == ("fl-1", "fl-2")
+    assert before["eni-a"].flow_logs == ("fl-1", "fl-2", "fl-1", "fl-2")
     eleven = run(INVENTORY, logs, hour=HOUR.plus(1), previous=before)
     assert sum(row["handover_pairs"] for row in eleven.coverage.values()) == 0
     assert sum(row["uploaded"] for row in eleven.rows) == 2900
@@ -248,6 +250,103 @@ def test_of_more_flow_logs_than_may_come_first_nothing_counts_twice() -> None:
     answer = run(inventory, {log: lines(PLAIN, text) for log, text in texts.items()})
     assert counted(answer)["fl-0"] == (5000, 0)
     assert sum(row["uploaded"] for row in answer.rows) == 5000
+
+
+def test_an_interface_of_which_one_packet_was_seen_lacks_nothing() -> None:
+    """At 10:56:30. The interval of fl-1 that holds it ends at 11:05, and what ends in it is told with that packet."""
+    packets = [(3390, 40000)]
+    logs = {"fl-1": packets_log(600, -300, packets), "fl-2": packets_log(60, 0, packets)}
+    answer = run(steady(vpc("vpc-1", "10.0.0.0/16"), A, flow_log("fl-1"), flow_log("fl-2", interval=60)), logs)
+    assert answer.penalties() == {"eni-a": 0}
+
+
+def test_of_packets_that_formats_name_in_two_ways_one_counts() -> None:
+    """eni-a is a NAT gateway. fl-1 shows its own address for who is beyond it, fl-2 the packets'; both lost some."""
+    gateway = {**A, "interface_type": "nat_gateway"}
+    texts = {
+        "fl-1": lines(
+            PLAIN,
+            "eni-a 10.0.0.9 10.0.0.1 50000 443 6 100 10:10:00 10:10:10 ACCEPT OK\n"
+            + LOST.format("10:59:00", "10:59:59"),
+        ),
+        "fl-2": lines(
+            PACKETS,
+            "eni-a 10.0.0.9 10.0.0.1 50000 443 6 100 10:10:00 10:10:10 ACCEPT OK 10.0.0.9 8.8.8.8\n"
+            + LOST.format("10:59:00", "10:59:59")
+            + " - -",
+        ),
+    }
+    answer = run(steady(vpc("vpc-1", "10.0.0.0/16"), gateway, *LOGS[:2]), texts)
+    assert sum(row["uploaded"] + row["downloaded"] for row in answer.rows) == 100
+
+
+WITHOUT_ACTION = PLAIN.replace(" action", "")
+
+
+def without_action(text: str) -> str:
+    return lines(WITHOUT_ACTION, text.replace(" ACCEPT", "").replace(" - SKIPDATA", " SKIPDATA"))
+
+
+def test_what_one_tells_without_an_action_and_another_with_it_counts_once() -> None:
+    """Both lost some."""
+    lost = LOST.format("10:59:00", "10:59:59")
+    texts = {"fl-1": lines(PLAIN, f"{minutes(0, 50)}\n{lost}"), "fl-2": without_action(f"{minutes(0, 59)}\n{lost}")}
+    answer = run(INVENTORY, texts)
+    assert sum(row["uploaded"] for row in answer.rows) == 5900
+
+
+def test_one_without_actions_that_the_inventory_does_not_know_counts_where_it_took_anothers_place() -> None:
+    answer = run(INVENTORY, {"fl-1": lines(PLAIN, minutes(0, 30)), "fl-9": without_action(minutes(30, 59))})
+    assert counted(answer) == {"fl-1": (3000, 0), "fl-9": (2900, 0)}
+
+
+def test_one_that_told_of_lost_records_alone_is_no_part_of_the_reporting() -> None:
+    lost = lines(PLAIN, LOST.format("10:59:00", "10:59:59"))
+    answer = run(INVENTORY, {"fl-1": lines(PLAIN, minutes(0, 60)), "fl-2": lost})
+    assert answer.penalties() == {"eni-a": 0}
+    alone = run(INVENTORY, {"fl-2": lost})
+    assert alone.penalties() == {"eni-a": SKIPPED}
+
+
+def test_a_handover_between_flow_logs_is_told_by_action() -> None:
+    """At ten fl-1 tells what was accepted, as fl-2, which logs all, lost an interval; at eleven fl-2 tells all."""
+    inventory = steady(vpc("vpc-1", "10.0.0.0/16"), A, flow_log("fl-1", "ACCEPT", 60), flow_log("fl-2", interval=60))
+    eleven = minutes(0, 59).replace(" 10:", " 11:")
+    lost = LOST.format("10:20:00", "10:20:59")
+    logs = {
+        "fl-1": lines(PLAIN, f"{minutes(0, 59)}\n{eleven}"),
+        "fl-2": lines(PLAIN, f"{minutes(0, 59)}\n{lost}\n{eleven}"),
+    }
+    before = run(inventory, logs).reported()
+    assert before["eni-a"].flow_logs == ("fl-1", "fl-1", "fl-2", "fl-2")
+    answer = run(inventory, logs, hour=HOUR.plus(1), previous=before)
+    assert sum(row["handover_pairs"] for row in answer.coverage.values()) == 1
+
+
+def test_pairs_of_changed_flow_logs_count_once_each_wherever_they_are_merged() -> None:
+    """Thirty addresses outside, whose rows lie in several buckets."""
+    record = "eni-a 10.0.0.1 93.184.216.{} 50000 443 6 100 10:10:00 10:10:10 ACCEPT OK"
+    text = "\n".join(record.format(n) for n in range(30))
+    before = {"eni-a": Reported(0, ("fl-7", "fl-7", "fl-7", "fl-7"))}
+    answer = run(INVENTORY, {"fl-1": lines(PLAIN, text)}, previous=before)
+    assert answer.coverage["fl-1"]["handover_pairs"] == 30
+
+
+def test_a_log_group_is_as_old_as_the_oldest_flow_log_that_goes_there() -> None:
+    """Of several that may, as records do not say which."""
+    kinds = {"fl-1": "cloud-watch-logs", "fl-2": "cloud-watch-logs", "fl-3": "kinesis-data-firehose", "fl-4": "s3"}
+    known = [
+        FlowLog(id_, "ALL", 60, "vpc-1", "arn:aws:logs:us-east-1:1:log-group:flows:*", kind, created)
+        for created, (id_, kind) in enumerate(kinds.items(), 5)
+    ]
+    through = by_what_they_go_through(known)
+    row = {"actions": 1, "longest": 60, "spoiled": False, "lacks": [], "nodata": 0}
+    by_id = {log.flow_log_id: log for log in known}
+    created = {
+        name: log_of(Source(name, "1", "us-east-1"), row, by_id.get(name), through).created
+        for name in ("flows", "some/folder", "fl-4", "fl-9")
+    }
+    assert created == {"flows": 5, "some/folder": 7, "fl-4": 8, "fl-9": NEVER_TOLD}
 
 
 def test_flow_logs_of_which_nothing_was_read_are_named() -> None:
