@@ -556,7 +556,7 @@ def _lacked(line: Timeline, born: int, seen: list[Sight], sweeps: Sequence[Sweep
 
 
 def _begin_with_creation(line: Timeline, lifelong: Row) -> None:
-    """An interface's creation time, where a describe call told it, opens its timeline with what never changes."""
+    """An interface's creation time, where it was told, opens its timeline with what never changes."""
     created = lifelong.get("created_at")
     if created and millis(created) < line.states[0].valid_from:
         first = line.states[0]

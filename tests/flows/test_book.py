@@ -13,7 +13,22 @@ from flowlake.flows.states import _Epochs
 from flowlake.inventory.rows import Seen, rows_of
 from flowlake.lake.observations import Row
 from tests.flows.test_fold import _clock
-from tests.flows.worked import ACCOUNT, HOUR, REGION, attached, eni, event, flow_log, gone, peering, seconds, sweep, vpc
+from tests.flows.worked import (
+    ACCOUNT,
+    HOUR,
+    REGION,
+    attached,
+    eni,
+    event,
+    flow_log,
+    gone,
+    ms,
+    peering,
+    seconds,
+    stamp,
+    sweep,
+    vpc,
+)
 
 NODE = {"kind": "interface", "entity_id": "eni-b"}
 
@@ -634,3 +649,10 @@ def test_flow_logs_as_the_inventory_says_them() -> None:
     topology = build(sweep("09:50", flow_log("fl-1", "REJECT", 60)), HOUR.starts).topology
     said = topology.flow_logs["fl-1"]
     assert (said.traffic_type, said.max_aggregation_seconds) == ("REJECT", 60)
+
+
+def test_an_interface_is_born_when_it_is_first_told_to_be() -> None:
+    """A call that is tried again tells it once more, at a later time."""
+    b = {**eni("eni-b", "10.0.0.2"), "vpc_id": "vpc-1"}
+    told = [event(at, b, "partial", "RunInstances", created_at=stamp(at)) for at in ("10:10", "10:12")]
+    assert build(told, HOUR.starts).topology.born == {"eni-b": ms("10:10")}

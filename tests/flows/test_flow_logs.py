@@ -225,6 +225,9 @@ def test_of_one_set_aside_for_what_it_told_side_by_side_the_reporting_lacks_some
     answer = run(inventory, {"fl-1": lines(PLAIN, f"{nodata}\n{one}"), "fl-2": lines(PLAIN, two)})
     assert answer.penalties() == {"eni-a": GAPS}
     assert {flag for row in answer.rows for flag in row["flags"]} == {"partial_reporter"}
+    lost = lines(PLAIN, f"{two}\n{LOST.format('10:59:00', '10:59:59')}")
+    answer = run(inventory, {"fl-1": lines(PLAIN, f"{nodata}\n{one}"), "fl-2": lost})
+    assert answer.penalties() == {"eni-a": GAPS | SKIPPED}
 
 
 @pytest.mark.parametrize("lossy", [("fl-1",), ("fl-1", "fl-2", "fl-3"), ("fl-3",)])
