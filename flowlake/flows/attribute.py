@@ -269,8 +269,8 @@ def _duplicate(hints: Hints, reporter: I32, col: Mapping[str, npt.NDArray], sour
     at = hints.several.rows(reporter)
     if len(at):
         source = _global(col["source"], sources, hints.sources)
-        action, first, last = (col[name][at] for name in ("action", "first", "last"))
-        duplicate[at] = ~hints.several.counts(reporter[at], source[at], action, first, last)
+        orders = hints.several.orders(reporter[at], col["action"][at])
+        duplicate[at] = ~hints.several.counts(orders, source[at], col["first"][at], col["last"][at])
     return duplicate
 
 

@@ -67,21 +67,6 @@ def states_table(book: Book) -> pa.Table:
     return table
 
 
-def pack_states(book: Book) -> bytes:
-    """The book's states as they are sent to workers."""
-    table = states_table(book)
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
-        writer.write_table(table)
-    packed: bytes = sink.getvalue().to_pybytes()
-    return packed
-
-
-def unpack_states(packed: bytes) -> pa.Table:
-    """The table that pack_states packed."""
-    return pa.ipc.open_stream(pa.py_buffer(packed)).read_all()
-
-
 # --- texts as codes --------------------------------------------------------------------------------------------------
 
 
@@ -283,15 +268,4 @@ def _coded_within(column: pa.Array) -> pa.Array:
     return pa.MapArray.from_arrays(offsets, keys, items)
 
 
-__all__ = [
-    "ENDPOINT_COLUMNS",
-    "STATES",
-    "Shown",
-    "TagSettings",
-    "Texts",
-    "interface_names",
-    "pack_states",
-    "show",
-    "states_table",
-    "unpack_states",
-]
+__all__ = ["ENDPOINT_COLUMNS", "STATES", "Shown", "TagSettings", "Texts", "interface_names", "show", "states_table"]

@@ -45,8 +45,7 @@ def log_of(
     """The flow log by the counts of its records, and by what the inventory says of it, if anything. through: the flow
     logs that go to each log group (by its name) or, by "", to a stream of Firehose: of those the oldest counts for it.
     """
-    told = [said] if said else [] if (source.flow_log_id or "").startswith("fl-") else sent_through(source, through)
-    created = [log.created for log in told if log.created is not None]
+    created = [log.created for log in ([said] if said else sent_through(source, through)) if log.created is not None]
     both = 1 << ACCEPT | 1 << REJECT
     seen = "ALL" if row["actions"] & both == both else None
     seconds = (said.max_aggregation_seconds if said else None) or 600
@@ -81,9 +80,11 @@ def by_what_they_go_through(flow_logs: Iterable[FlowLog]) -> dict[str, list[Flow
 
 
 def sent_through(source: Source, through: Mapping[str, Sequence[FlowLog]]) -> Sequence[FlowLog]:
-    """The flow logs whose records a log group or a stream may hold. Of a stream the folder is known and not its name:
-    any that goes to one may be there.
+    """The flow logs whose records a log group or a stream may hold; none for what a flow log delivered itself. Of a
+    stream the folder is known and not its name: any that goes to one may be there.
     """
+    if (source.flow_log_id or "").startswith("fl-"):
+        return ()
     return through.get(source.flow_log_id or "", through.get("", ()))
 
 
@@ -108,6 +109,7 @@ class Reporting:
         self.told, self.logs, self.life, self.hour_starts = told, logs, life, hour_starts
         self.lacks = {s: self._lacks(s) for s in told}
 
+    @cached_property
     def accepts(self) -> tuple[int, ...]:
         """The flow logs that tell of what was accepted, the best one first. What another tells counts where it tells of
         a time before or after all that the better ones tell: they can't have told of the same packets.
@@ -118,19 +120,23 @@ class Reporting:
         rest = silent_of_it if of_kind else self._unknown(but=1 << REJECT)
         return (*sorted(of_kind, key=self._rank), *sorted(rest, key=self._rank))
 
+    @cached_property
     def rejects(self) -> tuple[int, ...]:
         """The flow logs that tell of what was rejected, in the same way."""
         return tuple(sorted(self._of_kind("REJECT", REJECT) or self._unknown(), key=self._rank))
 
-    def one_after_the_other(self, order: Sequence[int]) -> list[int]:
-        """Of these, the best one first, those that the reporting rests on: the best, and each that told of another time
-        than those before it. Two that tell of one time may differ by two aggregation intervals at its ends: only what
-        reaches further, or lies wholly beside, is another time.
+    @cached_property
+    def rests_on(self) -> tuple[list[int], list[int]]:
+        """Those that the reporting rests on, of the flow logs that tell of what was accepted, and of the rejected."""
+        return self._one_after_the_other(self.accepts), self._one_after_the_other(self.rejects)
+
+    def _one_after_the_other(self, order: Sequence[int]) -> list[int]:
+        """Of these, in order, the best, and each that told of another time than those before it. Two that tell of one
+        time may differ by two aggregation intervals at its ends: only what reaches further, or lies wholly beside, is
+        another time.
         """
         count: list[int] = []
-        # Of what told that records were lost, and nothing else, no time is known.
-        timed = [s for s in order if self.told[s].first <= self.told[s].last]
-        for s in timed or order[:1]:
+        for s in self._timed(order) or order[:1]:
             first, last = self.told[s].first, self.told[s].last
             others = [self.told[b] for b in count]
             further = 2 * 60 * max(self.logs[b].interval for b in (*count, s))
@@ -154,20 +160,32 @@ class Reporting:
         """Those of which nothing tells what they log, but for those that showed just these actions."""
         return [s for s, told in self.told.items() if self.logs[s].traffic_type is None and told.actions != but]
 
-    def at_the_edges(self, order: Sequence[int]) -> tuple[int | None, int | None]:
-        """Of these, the best one first, those that count where the hour begins and where it ends."""
-        rests_on = self.one_after_the_other(order)
+    def _timed(self, order: Sequence[int]) -> list[int]:
+        """Of these those of which it is known when they told: not those that told of lost records alone."""
+        return [s for s in order if self.told[s].first <= self.told[s].last]
+
+    def at_the_edges(self) -> tuple[int | None, ...]:
+        """The flow logs that count where the hour begins and where it ends: of what was accepted, then of what was
+        rejected.
+        """
+        return tuple(s for rests_on in self.rests_on for s in self._at_the_edges(rests_on))
+
+    def _at_the_edges(self, rests_on: Sequence[int]) -> tuple[int | None, int | None]:
         if not rests_on:
             return None, None
         earliest, latest = min(self.told[s].first for s in rests_on), max(self.told[s].last for s in rests_on)
-        near = {s: 60 * self.logs[s].interval + 2 * CLOCK_SECONDS for s in rests_on}
+        near = {s: self._near(s) for s in rests_on}
         first = next(s for s in rests_on if self.told[s].first <= earliest + near[s])
         return first, next(s for s in rests_on if self.told[s].last >= latest - near[s])
 
-    def penalty(self, accepts: Sequence[int], rejects: Sequence[int]) -> int:
+    def _near(self, s: int) -> int:
+        """How far apart, in seconds, two moments that it told of may seem: an interval, and what clocks are off by."""
+        return 60 * self.logs[s].interval + 2 * CLOCK_SECONDS
+
+    def penalty(self) -> int:
         """What those that the reporting rests on lack together."""
-        cut = {*self._cut_short(accepts), *self._cut_short(rejects)}
-        accepts, rejects = self.one_after_the_other(accepts), self.one_after_the_other(rejects)
+        cut = {*self._cut_short(self.accepts), *self._cut_short(self.rejects)}
+        accepts, rejects = self.rests_on
         penalty = self._lacking(accepts) if accepts else NO_ACCEPTS
         for s in cut:
             penalty |= GAPS | self.lacks[s] & LOSSY
@@ -211,7 +229,7 @@ class Reporting:
 
     def _spans_all(self, s: int) -> bool:
         """Whether it told of all the time that any told of, but for an interval and what clocks are off by."""
-        near = 60 * self.logs[s].interval + 2 * CLOCK_SECONDS
+        near = self._near(s)
         first, last = min(told.first for told in self.told.values()), max(told.last for told in self.told.values())
         return self.told[s].first <= first + near and self.told[s].last >= last - near
 
@@ -235,7 +253,7 @@ class Reporting:
         """Those of these that ran side by side with better ones before they came or after they went: what such a one
         told from before their end to behind it is set aside whole.
         """
-        timed = [s for s in order if self.told[s].first <= self.told[s].last]
+        timed = self._timed(order)
         if len(timed) < 2:
             return
         born, gone = self.life[0] // 1000, self.life[1] // 1000

@@ -278,8 +278,9 @@ def hints(
     )
     _fill_vpcs_from_facts(found, lookup, evidence)
     _fill_vpcs_from_flow_logs(found, lookup, evidence, flow_logs)
-    _choose_flow_logs(found, lookup, evidence, flow_logs, lives.of(ids))
-    _note_several_in_one(found, lookup, evidence, flow_logs)
+    through = by_what_they_go_through(flow_logs.values())
+    _choose_flow_logs(found, lookup, evidence, flow_logs, through, lives.of(ids))
+    _note_several_in_one(found, lookup, evidence, through)
     if previous is not None:
         _note_previous(found, lookup, previous)
     _attest(found, lookup, evidence)
@@ -363,6 +364,7 @@ def _choose_flow_logs(
     lookup: Lookup,
     evidence: Evidence,
     flow_logs: Mapping[str, FlowLog],
+    through: Mapping[str, Sequence[FlowLog]],
     lives: Mapping[str, tuple[int, int]],
 ) -> None:
     """For each interface the flow logs that count, by action, and what its reporting lacks."""
@@ -372,7 +374,6 @@ def _choose_flow_logs(
     table = evidence.lines
     if not table.num_rows:
         return
-    through = by_what_they_go_through(flow_logs.values())
     logs = [
         log_of(source, row, flow_logs.get(source.flow_log_id or ""), through)
         for source, row in zip(evidence.sources, evidence.source_rows, strict=True)
@@ -388,40 +389,39 @@ def _choose_flow_logs(
     for code, told in by_interface.items():
         life = lives.get(found.name(lookup, code) or "", (0, 1 << 62))
         one = Reporting(told, logs, life, lookup.starts)
-        accepts, rejects = one.accepts(), one.rejects()
-        found.penalty[code] = one.penalty(accepts, rejects)
+        found.penalty[code] = one.penalty()
         is_gateway = code < len(lookup.forwards) and lookup.forwards[code] == NAT
-        counting = {s for order in (accepts, rejects) for s in one.one_after_the_other(order)}
-        tells_inside = bool(accepts) and all(logs[s].tells_packets for s in one.one_after_the_other(accepts))
+        accepts, rejects = ([logs[s].tells_packets for s in rests_on] for rests_on in one.rests_on)
+        tells_inside = bool(accepts) and all(accepts)
         found.inside_told[code] = is_gateway and tells_inside and not found.penalty[code] & LOSSY
-        found.shows_primary[code] = not all(logs[s].tells_packets for s in counting)
+        found.shows_primary[code] = not all(accepts + rejects)
         if len(told) > 1:
-            chosen[code] = accepts, rejects
+            chosen[code] = one.accepts, one.rejects
             spans[code] = {s: (of.first, of.last) for s, of in told.items()}
             # What it passes on, and what it does by an address that nobody told of, they show between other ends.
             if len({logs[s].tells_packets for s in told}) > 1:
                 apart.append(code)
-        edges = (*one.at_the_edges(accepts), *one.at_the_edges(rejects))
-        named = tuple(None if s is None else logs[s].flow_log_id for s in edges)
+        named = tuple(None if s is None else logs[s].flow_log_id for s in one.at_the_edges())
         found.at_the_edges[code] = ids.setdefault(named, named)
     found.several = Several.of(chosen, spans, apart)
 
 
-def _note_several_in_one(found: Hints, lookup: Lookup, evidence: Evidence, flow_logs: Mapping[str, FlowLog]) -> None:
+def _note_several_in_one(
+    found: Hints, lookup: Lookup, evidence: Evidence, through: Mapping[str, Sequence[FlowLog]]
+) -> None:
     """A log group, and a stream of Firehose that flow logs go to straight, do not say of which flow log a record is.
 
     Of a stream the folder is known and not its name: any flow log that goes to one may be there.
     """
-    through = by_what_they_go_through(flow_logs.values())
     if not any(len(logs) > 1 for logs in through.values()):
         return
     table = evidence.lines
     codes = found.codes(lookup, table["interface"].to_pylist()) if table.num_rows else np.zeros(0, np.int32)
     of = table["source"].to_numpy() if table.num_rows else codes
     for number, source in enumerate(evidence.sources):
-        if (source.flow_log_id or "").startswith("fl-"):
-            continue
         logs = sent_through(source, through)
+        if not logs:
+            continue
         mine = np.unique(codes[(of == number) & (codes >= 0)])
         several = [code for code in mine.tolist() if _covering(found, lookup, code, logs) > 1]
         if several:

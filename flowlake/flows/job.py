@@ -23,7 +23,7 @@ from flowlake.flows import coverage, steps
 from flowlake.flows.audit import audit_run, import_spark, prepare
 from flowlake.flows.book import Book, build
 from flowlake.flows.collector import paused
-from flowlake.flows.endpoints import TagSettings, pack_states, unpack_states
+from flowlake.flows.endpoints import TagSettings, states_table
 from flowlake.flows.flow_logs import unread
 from flowlake.flows.hints import Evidence, Hints, Reported, hints, merge
 from flowlake.flows.lives import lives
@@ -31,7 +31,7 @@ from flowlake.flows.lookup import Lookup, compile_book
 from flowlake.flows.networks import Ranges, aws_ranges, known_networks
 from flowlake.flows.objects import RawObject, listed, tasks, told_apart
 from flowlake.flows.observed import Sweeps, observations
-from flowlake.flows.parcels import Parcel, unpack
+from flowlake.flows.parcels import Parcel, pack, unpack
 from flowlake.flows.publish import (
     FINAL,
     PROVISIONAL,
@@ -146,16 +146,17 @@ def enrich_hour(
     clock = _Clock(hour, log)
     raw_store, raw_prefix = raw_place(store, options)
     infos = listed(raw_store, raw_prefix, hour)
+    found = f"{len(infos)} objects, {sum(info.size for info in infos) / 1e6:.1f} MB"
     before = current(store, hour)
     if not infos and before is None:
-        clock.step("list", "no objects")
+        clock.step("list", found)
         log(f"{hour} nothing to do: no flow log object of this hour lies under {raw_store.place(raw_prefix)}")
         return Result(hour, None)
     if callable(spark) and (force or before is None):
         import_spark()
         spark = _in_the_background(spark)  # there is work, whatever the book says
     objects = told_apart(infos)
-    clock.step("list", f"{len(objects)} objects, {sum(o.size for o in objects) / 1e6:.1f} MB")
+    clock.step("list", found)
     sweeps, rows = observations(store, hour, now)
     book = build(rows, hour.starts)
     state = hour_state(hour, sweeps, now)
@@ -448,7 +449,7 @@ class _Hour:
         partitions, each = _cut(sum(int(row["records"]) for row in evidence.source_rows), self.cores)
         # The book's arrays are there already, and large.
         beside = context.broadcast((world.hints, world.aws, world.networks, world.settings))
-        states = context.broadcast(pack_states(book))
+        states = context.broadcast(pack({"states": states_table(book)}))
         buckets = seats(partitions, each)
         settings = TagSettings(self.options.owner_tags, self.options.app_tags)
         store, task, folder = self.store, self.task, places.run_folder("conversations", self.hour, self.run_id)
@@ -462,7 +463,7 @@ class _Hour:
 
             running = TaskContext.get()
             number = running.partitionId() if running else 0
-            book_states = unpack_states(states.value)
+            book_states = unpack(states.value)["states"]
             world = World(known.value, *beside.value)
             yield from _as_batches(
                 steps.converse(_by_bucket(batches), world, book_states, settings, task, store, folder, number)

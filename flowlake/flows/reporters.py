@@ -77,7 +77,7 @@ def choose(rows: Mapping[str, npt.NDArray], world: World) -> Chosen:
         between[between] = ~_ever_logged(rows, np.flatnonzero(between), end, world)
     hop_leg = leg.copy()
     if bool(between.any()):
-        nearest = _nearest(rows, between, _pair_of_ends(rows), world)
+        nearest = _nearest(rows, between, pair_of_ends(rows), world)
         fate[nearest] = COUNTED
         hop_leg[nearest & (leg == HOP)] = DIRECT
     instead, replaced = _hop_instead(rows, fate, world, low_src, low_dst, ~(behind_src | behind_dst))
@@ -117,8 +117,7 @@ def _may_be_of_a_reporter(
         nobody = (rows[f"{end}_who"] < 0) & (rows[f"{end}_high"] == 0) & (low == NOT_LOGGED)
         asked = np.flatnonzero(nobody & np.isin(rows[f"{end}_scope"], vpcs))
         scope, reporter = rows[f"{end}_scope"][asked], rows["reporter"][asked]
-        mine = np.where(reporter >= 0, reporter, 0)
-        itself = (reporter >= 0) & hints.shows_primary[mine] & (hints.interface_vpc[mine] == scope)
+        itself = _marked(hints.shows_primary, reporter) & (hints.vpc_of(reporter) == scope)
         doubtful[asked] |= at_primary[scope] - itself > 0
     return doubtful
 
@@ -143,9 +142,15 @@ def _with_outside_of_gateways(rows: Mapping[str, npt.NDArray], world: World) -> 
 
 def _tells_inside(world: World, who: npt.NDArray) -> Bools:
     """Whether each interface is a NAT gateway's whose records tell all that is behind it."""
-    told = world.hints.inside_told
-    tells: Bools = (who >= 0) & told[np.where(who >= 0, who, 0)] if len(told) else np.zeros(len(who), np.bool_)
-    return tells
+    return _marked(world.hints.inside_told, who)
+
+
+def _marked(marks: Bools, who: npt.NDArray) -> Bools:
+    """Whether each interface has its mark; nobody has. Where there are no marks at all, none has."""
+    if not bool(marks.any()):
+        return np.zeros(len(who), dtype=np.bool_)
+    marked: Bools = (who >= 0) & marks[np.where(who >= 0, who, 0)]
+    return marked
 
 
 def _is_gateway(world: World, who: npt.NDArray) -> Bools:
@@ -436,9 +441,9 @@ def _by_flow_log_that_holds_most(rows: Mapping[str, npt.NDArray], world: World) 
     if not len(at):
         return rows
     # Of the same packets all rows are to be in one group.
-    kind = several.kind(reporter[at], rows["action"][at])
-    _, group = distinct(_pair_of_addresses(rows, at, world), reporter[at], kind)
-    source, action, first, last = (rows[name][at] for name in ("source", "action", "first", "last"))
+    orders = several.orders(reporter[at], rows["action"][at])
+    _, group = distinct(_pair_of_addresses(rows, at, world), orders)
+    source, first, last = (rows[name][at] for name in ("source", "first", "last"))
 
     def held(counts: Bools) -> I64:
         total = np.zeros(int(group.max()) + 1, dtype=np.int64)
@@ -448,10 +453,10 @@ def _by_flow_log_that_holds_most(rows: Mapping[str, npt.NDArray], world: World) 
     duplicate = rows["duplicate"].copy()
     most = held(~duplicate[at])
     for turn in several.turns():
-        counts = several.counts(reporter[at], source, action, first, last, turn)
-        more = held(counts) > most
-        duplicate[at] = np.where(more[group], ~counts, duplicate[at])
-        most = np.maximum(most, held(counts))
+        counts = several.counts(orders, source, first, last, turn)
+        holds = held(counts)
+        duplicate[at] = np.where((holds > most)[group], ~counts, duplicate[at])
+        most = np.maximum(most, holds)
     return {**rows, "duplicate": duplicate}
 
 
@@ -481,7 +486,7 @@ def _hop_instead(
     hop &= ~(_tells_inside(world, rows["src_who"]) | _tells_inside(world, rows["dst_who"]))
     if not bool(hop.any()):
         return nothing, nothing
-    pair = _pair_of_ends(rows, whole_interfaces=True)
+    pair = pair_of_ends(rows, whole_interfaces=True)
     lost = penalty[np.where(hop, rows["reporter"], 0)] & LOSSY > 0
     best = _nearest(rows, hop & _holds_most(rows, hop, pair, lost), pair, world)
     of_end = ((position == RECEIVER) | (position == SENDER)) & ~rows["duplicate"]
@@ -515,7 +520,7 @@ def _holds_most(rows: Mapping[str, npt.NDArray], hop: Bools, pair: npt.NDArray, 
     return found
 
 
-def _pair_of_ends(rows: Mapping[str, npt.NDArray], whole_interfaces: bool = False) -> I64:
+def pair_of_ends(rows: Mapping[str, npt.NDArray], whole_interfaces: bool = False) -> I64:
     """Numbers of the pairs of ends, in this direction: by who holds which address, or of whole interfaces by who."""
     columns = []
     for end in ("src", "dst"):
@@ -595,10 +600,7 @@ def _connection(rows: Mapping[str, npt.NDArray]) -> U64:
 
 def _of_another_flow_log(rows: Mapping[str, npt.NDArray], fate: npt.NDArray, world: World) -> Bools:
     """Rows that count, of reporters of which another flow log counts than where the hour before ended."""
-    changed, reporter = world.hints.changed, rows["reporter"]
-    if not bool(changed.any()):
-        return np.zeros(len(reporter), dtype=np.bool_)
-    told: Bools = (fate == COUNTED) & (reporter >= 0) & changed[np.where(reporter >= 0, reporter, 0)]
+    told: Bools = (fate == COUNTED) & _marked(world.hints.changed, rows["reporter"])
     return told
 
 

@@ -74,33 +74,35 @@ class Several:
         for first in itertools.permutations(range(turn)):
             yield *first, *range(turn, most)
 
-    def kind(self, reporter: npt.NDArray, action: npt.NDArray) -> I64:
-        """Which order each of these rows is looked up in: that of accepts (0) or of rejects (1). Where nothing tells of
-        what was accepted, what tells no action is looked up with what was rejected.
+    def orders(self, reporter: npt.NDArray, action: npt.NDArray) -> I64:
+        """The number of the order that each of these rows (of reporters that have several) is looked up in: of accepts
+        or of rejects. Where nothing tells of what was accepted, what tells no action is looked up with what was
+        rejected.
         """
-        no_accepts = self.order[np.searchsorted(self.codes, reporter), 0, 0] == NOBODY
-        kind: I64 = ((action == REJECT) | ((action != ACCEPT) & no_accepts)).astype(np.int64)
-        return kind
+        at = np.searchsorted(self.codes, reporter)
+        no_accepts = self.order[at, 0, 0] == NOBODY
+        orders: I64 = 2 * at + ((action == REJECT) | ((action != ACCEPT) & no_accepts))
+        return orders
 
     def counts(
         self,
-        reporter: npt.NDArray,
+        orders: I64,
         source: npt.NDArray,
-        action: npt.NDArray,
         first: npt.NDArray,
         last: npt.NDArray,
         turn: Sequence[int] | None = None,
     ) -> Bools:
-        """Whether each of these rows (of reporters that have several) counts: its flow log tells of its action, and
-        none that comes before it told of any of its time.
+        """Whether each row, of its order, counts: its flow log tells of its action, and none that comes before it told
+        of any of its time.
 
         turn: the ranks, in the order in which they are looked at; null for as they are.
         """
-        at, kind = np.searchsorted(self.codes, reporter), self.kind(reporter, action)
-        counts, told = (np.zeros(len(at), dtype=np.bool_) for _ in range(2))
-        for rank in range(self.order.shape[2]) if turn is None else turn:
-            of = self.order[at, kind, rank]
+        most = self.order.shape[2]
+        order, since, until = (table.reshape(-1, most)[orders] for table in (self.order, self.since, self.until))
+        counts, told = (np.zeros(len(orders), dtype=np.bool_) for _ in range(2))
+        for rank in range(most) if turn is None else turn:
+            of = order[:, rank]
             counts |= (of == source) & ~told
             # Seconds are told whole: in the one that both tell they may tell of the same packets.
-            told |= (of >= 0) & (first <= self.until[at, kind, rank]) & (self.since[at, kind, rank] <= last)
+            told |= (of >= 0) & (first <= until[:, rank]) & (since[:, rank] <= last)
         return counts

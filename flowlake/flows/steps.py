@@ -38,7 +38,7 @@ from flowlake.flows.parcels import Parcel, narrowed, pack, unpack
 from flowlake.flows.present import present
 from flowlake.flows.read import Block, NotAFlowLog, read_blocks
 from flowlake.flows.repeats import Places
-from flowlake.flows.reporters import COUNTED, DUPLICATE, FATES, ON_HOP, OUTSIDE, Chosen, choose
+from flowlake.flows.reporters import COUNTED, DUPLICATE, FATES, ON_HOP, OUTSIDE, Chosen, choose, pair_of_ends
 from flowlake.flows.routes import Router
 from flowlake.flows.summarise import COLUMNS, EXTRAS, FACTS, Source, Summary
 from flowlake.flows.sums import BEFORE
@@ -501,11 +501,9 @@ def counts(chosen: Chosen, world: World) -> dict[str, dict[str, int]]:
 
 
 def _handover_pairs(chosen: Chosen, mine: np.ndarray) -> int:
-    rows, at = chosen.rows, np.flatnonzero(chosen.handover & mine)
-    # Of an end that nobody is known at its address: all rows of a pair of addresses are here.
-    whos = {end: rows[f"{end}_who"][at] for end in ("src", "dst")}
-    addresses = [np.where(who < 0, rows[f"{end}_{n}"][at], 0) for end, who in whos.items() for n in ("high", "low")]
-    return len(distinct(*whos.values(), *addresses)[0])
+    at = chosen.handover & mine
+    rows = {f"{end}_{n}": chosen.rows[f"{end}_{n}"][at] for end in ("src", "dst") for n in ("who", "high", "low")}
+    return len(np.unique(pair_of_ends(rows, whole_interfaces=True)))
 
 
 def merge_counts(parts: Iterable[Mapping[str, Mapping[str, int]]]) -> dict[int, dict[str, int]]:
