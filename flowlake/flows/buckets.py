@@ -131,10 +131,9 @@ def in_turn(world: World, who: I32, how: npt.NDArray, high: U64, low: U64) -> Bo
     at = np.flatnonzero(result)
     if not len(at):
         return result
-    shared = np.bincount(lookup.shares, minlength=len(lookup.interfaces)) > 1
     mine = who[at]
     primary = (lookup.interface_high[mine] == high[at]) & (lookup.interface_low[mine] == low[at])
-    result[at] = shared[lookup.shares[mine]] & ~primary
+    result[at] = lookup.shares_with_others[mine] & ~primary
     return result
 
 

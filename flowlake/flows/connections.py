@@ -17,9 +17,10 @@ from flowlake.flows import roles
 from flowlake.flows.addresses import is_public
 from flowlake.flows.buckets import ENDS, end_address, end_vpc, in_turn
 from flowlake.flows.evidence import NOT_LOGGED
+from flowlake.flows.fold import OPEN
 from flowlake.flows.handshakes import TCP, of_connections
 from flowlake.flows.hashing import distinct
-from flowlake.flows.lookup import NOBODY, each_of, ever_holds, mix, note
+from flowlake.flows.lookup import NOBODY, each_of, ever_holds, mix, note, value_at
 from flowlake.flows.ports import both_ports
 from flowlake.flows.world import (
     ATTESTED,
@@ -148,11 +149,8 @@ def _settle_own_ends(rows: Rows, world: World) -> Rows:
 
 def _forwards(world: World, who: npt.NDArray) -> Bools:
     """Whether each interface passes on what others send, by the book: neither address need be its own."""
-    forwards = world.lookup.forwards
-    in_book = (who >= 0) & (who < len(forwards))
-    result: Bools = in_book.copy()
-    result[in_book] = forwards[who[in_book]] > 0
-    return result
+    forwards: Bools = value_at(world.lookup.forwards, who, 0) > 0
+    return forwards
 
 
 def _untold(rows: Rows, end: str) -> Bools:
@@ -238,11 +236,8 @@ class _OwnRecords:
 
     def _ended_before(self, at: I64, holder: npt.NDArray[np.int32]) -> Bools:
         """Whether an event had ended the holder before the row surely begins."""
-        ended = self.world.lookup.ended
-        in_book = np.flatnonzero(holder < len(ended))
-        before = np.zeros(len(at), dtype=np.bool_)
-        begins = (self.rows["first"][at[in_book]] - self.world.settings.clock_slack_seconds) * 1000
-        before[in_book] = ended[holder[in_book]] < begins
+        begins = (self.rows["first"][at] - self.world.settings.clock_slack_seconds) * 1000
+        before: Bools = value_at(self.world.lookup.ended, holder, OPEN) < begins
         return before
 
     def _may_be_another(self, end: str, at: I64, scope: npt.NDArray, who: npt.NDArray[np.int32]) -> Bools:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -89,8 +90,16 @@ class Hints:
     of them cover, whose bytes may count as often.
     """
 
+    @cached_property
+    def primary_shown_in(self) -> I64:
+        """For each VPC, up to the last that has one, how many of its interfaces are told in a format that shows the
+        primary address (shows_primary).
+        """
+        vpc = self.interface_vpc[self.shows_primary]
+        return np.bincount(vpc[vpc >= 0])
+
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "at_the_edges": {}}
+        return {name: value for name, value in vars(self).items() if name != "primary_shown_in"} | {"at_the_edges": {}}
 
     def codes(self, lookup: Lookup, names: Sequence[str | None]) -> I32:
         """Interfaces as codes, first those of the book, then those that only records know."""
@@ -332,8 +341,9 @@ def _fill_vpcs_from_flow_logs(
     table = evidence.lines
     vpc_of = {text.decode(): code for code, text in enumerate(lookup.vpcs.texts)}
     with_subnet = np.flatnonzero((lookup.subnet >= 0) & (lookup.interface_vpc >= 0))
-    subnets = lookup.subnets.texts[lookup.subnet[with_subnet]].tolist()
-    vpc_of |= {s.decode(): v for s, v in zip(subnets, lookup.interface_vpc[with_subnet].tolist(), strict=True)}
+    subnets, one_in = np.unique(lookup.subnet[with_subnet], return_index=True)
+    vpcs = lookup.interface_vpc[with_subnet[one_in]].tolist()
+    vpc_of |= {s.decode(): v for s, v in zip(lookup.subnets.texts[subnets].tolist(), vpcs, strict=True)}
     covered = [
         vpc_of.get((log.resource_id or "") if (log := flow_logs.get(s.flow_log_id or "")) else "")
         for s in evidence.sources

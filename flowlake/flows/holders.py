@@ -14,7 +14,7 @@ from flowlake.flows.evidence import GAPS, LOSSY, NOT_LOGGED
 from flowlake.flows.fold import OPEN
 from flowlake.flows.hashing import distinct
 from flowlake.flows.hints import Hints
-from flowlake.flows.lookup import I32, I64, NOBODY, Bools, each_of, in_several, note, scopes
+from flowlake.flows.lookup import I32, I64, NOBODY, Bools, each_of, in_several, note, scopes, value_at
 from flowlake.flows.minutes import minutes_masks
 from flowlake.flows.world import ASSUMED, ATTESTED, INTERVAL, NONE, World
 from flowlake.lake.hours import SECONDS
@@ -238,7 +238,7 @@ def _by_attestation(world: World, asked: _Asked) -> _Seen:
 def _alive(world: World, holder: I32) -> U64:
     """The minutes of the hour in which each interface was not known to have ended."""
     lookup = world.lookup
-    ended = np.append(lookup.ended, OPEN)[np.where(holder < len(lookup.ended), holder, -1)]
+    ended = value_at(lookup.ended, holder, OPEN)
     alive = np.full(len(holder), ~np.uint64(0))
     at = np.flatnonzero(ended < OPEN)
     begins = np.full(len(at), lookup.starts - SECONDS)

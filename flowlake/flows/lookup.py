@@ -194,8 +194,7 @@ class Lookup:
 
     def born_by(self, interface: I32, moment: I64) -> Bools:
         """Whether each interface, of the book or not, was there by a moment (epoch s), as far as is told."""
-        born = np.append(self.born, -OPEN)[np.where(interface < len(self.born), interface, -1)]
-        there: Bools = born <= moment * 1000
+        there: Bools = value_at(self.born, interface, -OPEN) <= moment * 1000
         return there
 
     @cached_property
@@ -214,6 +213,12 @@ class Lookup:
             return np.zeros(0, dtype=np.int32)
         least, most = np.minimum.reduceat(claimants, starts), np.maximum.reduceat(claimants, starts)
         return np.repeat(np.where(least == most, least, NOBODY).astype(np.int32), np.diff(self.claims.first))
+
+    @cached_property
+    def shares_with_others(self) -> Bools:
+        """For each interface whether it shared secondary addresses with another one."""
+        shared: Bools = np.bincount(self.shares, minlength=len(self.interfaces)) > 1
+        return shared[self.shares]
 
     @cached_property
     def whole_span(self) -> tuple[I64, I64]:
@@ -240,7 +245,7 @@ class Lookup:
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what is soon made again."""
-        made = ("only_claimant", "only_sharer", "whole_span", "ended")
+        made = ("only_claimant", "only_sharer", "shares_with_others", "whole_span", "ended")
         return {name: value for name, value in self.__dict__.items() if name not in made}
 
     def known_ranges(self, vpc: int) -> Sequence[tuple[int, int]]:
@@ -260,6 +265,14 @@ class Lookup:
                 break
             found.append((interface, since, until, exact))
         return found
+
+
+def value_at(values: npt.NDArray, interface: npt.NDArray, otherwise: int) -> npt.NDArray:
+    """For each interface its value of those of the book's interfaces; otherwise for nobody and for others."""
+    in_book = (interface >= 0) & (interface < len(values))
+    found = np.full(len(interface), otherwise, dtype=values.dtype)
+    found[in_book] = values[interface[in_book]]
+    return found
 
 
 def each_of(begin: I64, stop: I64) -> Iterator[tuple[I64, I64]]:

@@ -19,7 +19,7 @@ from flowlake.flows.addresses import U64
 from flowlake.flows.buckets import ENDS, end_address, end_vpc
 from flowlake.flows.evidence import LOSSY, NOT_LOGGED
 from flowlake.flows.hashing import distinct
-from flowlake.flows.lookup import I64, NAT, NOBODY, Bools, Lookup, each_of, mix
+from flowlake.flows.lookup import I64, NAT, NOBODY, Bools, Lookup, each_of, mix, value_at
 from flowlake.flows.minutes import minutes_masks
 from flowlake.flows.ports import both_ports
 from flowlake.flows.summarise import ACCEPT, REJECT
@@ -110,7 +110,7 @@ def _may_be_of_a_reporter(
     """
     hints = world.hints
     doubtful = np.zeros(len(rows["reporter"]), dtype=np.bool_)
-    at_primary = np.bincount(hints.interface_vpc[hints.shows_primary & (hints.interface_vpc >= 0)])
+    at_primary = hints.primary_shown_in
     # Of a VPC whose ranges are not known any private address may be, which is no reason for doubt.
     vpcs = [vpc for vpc in world.lookup.ranges if vpc < len(at_primary)]
     for end, low in (("src", low_src), ("dst", low_dst)):
@@ -155,11 +155,7 @@ def _marked(marks: Bools, who: npt.NDArray) -> Bools:
 
 def _is_gateway(world: World, who: npt.NDArray) -> Bools:
     """Whether each interface is a NAT gateway's, by the book."""
-    forwards = world.lookup.forwards
-    if not len(forwards):
-        return np.zeros(len(who), dtype=np.bool_)
-    in_book = (who >= 0) & (who < len(forwards))
-    is_gateway: Bools = in_book & (forwards[np.where(in_book, who, 0)] == NAT)
+    is_gateway: Bools = value_at(world.lookup.forwards, who, 0) == NAT
     return is_gateway
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from flowlake.flows.conversations import Grouped
 from flowlake.flows.endpoints import Shown, Texts, interface_names
-from flowlake.flows.lookup import NOBODY, TRANSIT
+from flowlake.flows.lookup import TRANSIT, value_at
 from flowlake.flows.routes import Router, path_rules
 from flowlake.flows.world import World
 
@@ -136,8 +136,7 @@ def _agree(said: Texts, via: Texts) -> Bools:
 
 def _is_transit(interfaces: npt.NDArray, names: Texts, world: World) -> Bools:
     """Whether each is a transit gateway's: by the book, or by its attachment's name."""
-    forwards = np.append(world.lookup.forwards, 0)
-    by_book = forwards[np.where((interfaces >= 0) & (interfaces < len(forwards)), interfaces, NOBODY)] == TRANSIT
+    by_book = value_at(world.lookup.forwards, interfaces, 0) == TRANSIT
     by_name = names.among(*[text for text in names.texts.to_pylist() if text.startswith("tgw-")])
     result: Bools = (interfaces >= 0) & (by_book | by_name)
     return result
