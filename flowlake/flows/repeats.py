@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from flowlake.flows.hashing import distinct
 from flowlake.flows.objects import RawObject, is_named_by_aws
-from flowlake.flows.parcels import Parcel, narrowed, pack, unpack
+from flowlake.flows.parcels import Parcel, pack, unpack
 from flowlake.flows.read import read_events
 from flowlake.lake.store import ObjectStore
 
@@ -78,7 +78,7 @@ def _cut(held: Sequence[pa.Table], buckets: int) -> Iterator[Parcel]:
     for number in range(buckets):
         rows = order[cuts[number] : cuts[number + 1]]
         if len(rows):
-            yield number, EVENTS, pack({"events": narrowed(whole.take(pa.array(rows)))})
+            yield number, EVENTS, pack({"events": whole.take(pa.array(rows))})
 
 
 def repeats(payloads: Iterable[bytes], task_of: Sequence[int]) -> Iterator[Parcel]:
@@ -103,7 +103,7 @@ def repeats(payloads: Iterable[bytes], task_of: Sequence[int]) -> Iterator[Parce
         mine = rows[tasks[number[rows]] == task]
         found = {"object": pa.array(number[mine]), "place": pa.array(place[mine])}
         objects = pa.table({"object": pa.array(seen[tasks[seen] == task])})
-        yield task, REPEATS, pack({"repeats": narrowed(pa.table(found)), "objects": objects})
+        yield task, REPEATS, pack({"repeats": pa.table(found), "objects": objects})
 
 
 def by_key(payloads: Iterable[bytes], objects: Sequence[RawObject]) -> dict[str, Places]:

@@ -23,7 +23,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from flowlake.flows import summarise
 from flowlake.flows.attribute import attribute as attribute_sums
 from flowlake.flows.buckets import bucket_of, fold_client_ports
 from flowlake.flows.connections import decide_again, tell_by_connections
@@ -34,7 +33,7 @@ from flowlake.flows.hashing import distinct
 from flowlake.flows.lookup import NOBODY, Lookup
 from flowlake.flows.objects import RawObject, made_at, source_in
 from flowlake.flows.packing import packed
-from flowlake.flows.parcels import Parcel, narrowed, pack, unpack
+from flowlake.flows.parcels import Parcel, pack, unpack
 from flowlake.flows.present import present
 from flowlake.flows.read import Block, NotAFlowLog, read_blocks
 from flowlake.flows.repeats import Places
@@ -222,7 +221,7 @@ def _pack_worker(worker: Worker) -> bytes:
     extras = {
         name: pa.array([None if k is None else _text(k[i]) for k in keys], pa.string()) for i, name in enumerate(EXTRAS)
     }
-    sums = narrowed(worker.sums).append_column("own", pa.array(worker.own))
+    sums = worker.sums.append_column("own", pa.array(worker.own))
     sources = [
         (s.flow_log_id, s.account_id, s.region, c.transit) for s, c in zip(summary.sources, summary.counts, strict=True)
     ]
@@ -273,7 +272,7 @@ def unpack_sums(payload: bytes) -> Sums:
     columns = [tables["extras"][name].to_pylist() for name in EXTRAS]
     rows = tables["sources"].to_pylist()
     return Sums(
-        tables["sums"].drop_columns(["own"]).cast(summarise.SUMS),
+        tables["sums"].drop_columns(["own"]),
         tables["addresses"]["high"].to_numpy(),
         tables["addresses"]["low"].to_numpy(),
         tables["sums"]["own"].to_numpy(),
