@@ -301,9 +301,9 @@ class _Hour:
         self.cores = spark.sparkContext.defaultParallelism
 
     def run(self, objects: list[RawObject], book: Book, sweeps: Sweeps, state: str) -> Written:
-        lookup = compile_book(book)
         with ThreadPoolExecutor(1) as aside:
-            return self._run(objects, book, lookup, sweeps, state, aside.submit(self._write_book, book))
+            book_rows = aside.submit(self._write_book, book)
+            return self._run(objects, book, compile_book(book), sweeps, state, book_rows)
 
     def _run(
         self,
@@ -496,7 +496,7 @@ class _Hour:
         return sum(json.loads(bytes(row.payload)) for row in written)
 
     def _write_book(self, book: Book) -> int:
-        """Writes the book while workers read; and has its digest ready, which the manifest tells."""
+        """Writes the book while it is compiled and workers read; and has its digest ready, which the manifest tells."""
         rows = self._write("address_book", _book_table(book))
         _ = book.digest
         return rows
