@@ -129,6 +129,7 @@ def _with_plain(book: Book, plain: Plain, told: Around) -> Book:
     from flowlake.flows.book_columns import Laid, columns_of_claims, columns_of_states
     from flowlake.flows.plain import claims_of, states_of
 
+    claims, told_at = claims_of(plain)
     columns, others = states_of(plain, told.epochs.of, told.tags, told.accounts)
     states = list(book.states)
     if others:
@@ -136,7 +137,7 @@ def _with_plain(book: Book, plain: Plain, told: Around) -> Book:
     return replace(
         book,
         states=Laid(states, columns_of_states(states), columns, ["interface_id"]),
-        claims=Laid(list(book.claims), columns_of_claims(book.claims), claims_of(plain), ["vpc_id", "addr"]),
+        claims=Laid(list(book.claims), columns_of_claims(book.claims), claims, ["vpc_id", "addr"], told_at),
     )
 
 

@@ -8,9 +8,10 @@ way (fold.py, book.py) makes of them is the same, row for row; whatever is not s
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from flowlake.flows.address_codes import addresses_of
 from flowlake.flows.book_columns import CLAIMS, states_schema
 from flowlake.flows.fold import OPEN, Gathered, State, millis, tag_key
 from flowlake.flows.plain_kinds import Asked, Kinds, kinds_of
+from flowlake.flows.plain_lists import lists_of
 from flowlake.flows.plain_tags import tags_of
 from flowlake.flows.swept import CONTENT, Swept
 from flowlake.lake.observations import Row
@@ -58,14 +60,16 @@ class _Values:
 
 @dataclass
 class Plain:
-    """Interfaces, a row each, in the order of their ids; content is the row of what they say. attached, created (ms)
-    are OPEN where they tell nothing; gone_by is OPEN where no end is known.
+    """Interfaces, a row each, in the order of their ids; content is the row of what they say. addr is the primary
+    address, further are all others. attached, created (ms) are OPEN where they tell nothing; gone_by is OPEN where no
+    end is known.
     """
 
     swept: Swept
     content: I64
     interface_id: pa.StringArray
     addr: pa.StringArray
+    further: pa.ListArray
     first: I64
     last: I64
     attached: I64
@@ -98,8 +102,8 @@ def plain_ones(swept: Swept, gathered: Gathered, begins: int, ends: int) -> tupl
     ids, right = swept.values["entity_id"].unquoted(swept.said("entity_id")[content])
     right &= _flags(pc.starts_with(ids, "eni-"))
     right &= ~_flags(pc.is_in(ids, pa.array(sorted(_spoken_of(gathered)), pa.string())))
-    addr, one = _only_address(swept, content)
-    right &= one
+    addr, further, usual = _addresses(swept, content)
+    right &= usual
     ended = pa.array(
         sorted({id_ for kind in ("attachment", "instance") for id_ in gathered.sights.get(kind, ())}), pa.string()
     )
@@ -113,7 +117,7 @@ def plain_ones(swept: Swept, gathered: Gathered, begins: int, ends: int) -> tupl
     # When it was made in the book's time counts apart.
     right &= (created < begins) | (created == OPEN)
     first, last = first[content], last[content]
-    plain = Plain(swept, content, ids, addr, first, last, attached, created, np.zeros(0, np.int64))
+    plain = Plain(swept, content, ids, addr, further, first, last, attached, created, np.zeros(0, np.int64))
     plain.gone_by = _gone_by(plain, gathered)
     # A later one tells nothing that the sights don't.
     plain.attached = np.where(attached < first, attached, OPEN)
@@ -127,11 +131,12 @@ def plain_ones(swept: Swept, gathered: Gathered, begins: int, ends: int) -> tupl
 
 
 def alone(plain: Plain, gathered: Gathered) -> Bools:
-    """Which of the interfaces have an address that no other interface was ever told to have, in their VPC or of the
-    general ones anywhere; nor a prefix that holds it.
+    """Which of the interfaces have addresses that no other interface was ever told to have, in their VPC or of the
+    general ones anywhere; nor a prefix that holds one.
     """
-    _, low = addresses_of(plain.addr)
-    vpc = plain.codes("vpc_id").astype(np.uint64)
+    owner = np.concatenate([np.arange(len(plain.content)), _owners(plain.further)])
+    _, low = addresses_of(pa.concat_arrays([plain.addr, plain.further.flatten()]))
+    vpc = plain.codes("vpc_id").astype(np.uint64)[owner]
     key = vpc << np.uint64(32) | (low & np.uint64(0xFFFFFFFF))
     order = np.argsort(key, kind="stable")
     same = key[order][1:] == key[order][:-1]
@@ -147,8 +152,15 @@ def alone(plain: Plain, gathered: Gathered) -> Bools:
                     told.update(previous.get(name) or ())
     blocks = np.array(sorted({int(low_) >> 4 for low_ in _lows(t.split("/")[0] for t in told if "/" in t)}), np.uint64)
     lows = np.array(sorted(_lows(t for t in told if "/" not in t)), np.uint64)
-    found: Bools = ~shared & ~np.isin(low, lows) & ~np.isin(low >> np.uint64(4), blocks)
+    shared |= np.isin(low, lows) | np.isin(low >> np.uint64(4), blocks)
+    found = np.ones(len(plain.content), np.bool_)
+    found[owner[shared]] = False
     return found
+
+
+def _owners(lists: pa.ListArray) -> I64:
+    """The row of each of the lists' values."""
+    return np.repeat(np.arange(len(lists)), np.diff(lists.offsets.to_numpy()))
 
 
 def _lows(texts: Iterable[str]) -> set[int]:
@@ -203,13 +215,20 @@ def _spoken_of(gathered: Gathered) -> set[str]:
     return spoken
 
 
-def _only_address(swept: Swept, content: I64) -> tuple[pa.StringArray, Bools]:
-    """The one IPv4 address of each content, and whether it has just one."""
-    codes = swept.said("addresses")[content]
-    listed, right = swept.values["addresses"].unquoted(codes, of_lists=True)
-    high, low = addresses_of(listed.fill_null(""))
-    is_ipv4 = (high == 0) & (low >> np.uint64(32) == np.uint64(0xFFFF)) & ~_flags(pc.match_substring(listed, ":"))
-    return listed, right & is_ipv4 & (codes > 0)
+def _addresses(swept: Swept, content: I64) -> tuple[pa.StringArray, pa.ListArray, Bools]:
+    """The first address of each content, its others, and whether it has any, and IPv4 ones alone."""
+    lists = lists_of(swept.values["addresses"], swept.said("addresses")[content])
+    high, low = addresses_of(lists.texts)
+    is_ipv4 = (high == 0) & (low >> np.uint64(32) == np.uint64(0xFFFF)) & ~_flags(pc.match_substring(lists.texts, ":"))
+    others = np.append(0, np.cumsum(~is_ipv4))
+    starts, stops = lists.offsets[:-1], lists.offsets[1:]
+    right = lists.good & (stops > starts) & (others[stops] == others[starts])
+    first = lists.texts.take(pa.array(starts, mask=stops == starts))
+    is_first = np.zeros(len(lists.texts), np.bool_)
+    is_first[starts[stops > starts]] = True
+    ends = np.append(0, np.cumsum(~is_first)).astype(np.int32)[lists.offsets]
+    further = pa.ListArray.from_arrays(pa.array(ends), lists.texts.filter(pa.array(~is_first)))
+    return first, further, right
 
 
 def _not_empty(swept: Swept, name: str, content: I64) -> Bools:
@@ -270,29 +289,65 @@ def _gone_by(plain: Plain, gathered: Gathered) -> I64:
 # --- what the book says of them ---------------------------------------------------------------------------------------
 
 
-def claims_of(plain: Plain) -> pa.Table:
-    """Their claims, in the order of VPC and address."""
-    rows = len(plain.content)
+def claims_of(plain: Plain) -> tuple[pa.Table, Callable[[int], Sequence[int]]]:
+    """Their claims, in the order of VPC and address; and of each row of these the moments at which it was told to be
+    held, none of a primary address.
+    """
     begins = np.minimum(np.minimum(plain.attached, plain.created), plain.first)
     source = np.where(plain.created < OPEN, 2, np.where(plain.attached < OPEN, 1, 0))
+    sources = pa.array(["sweep", "attachment", "creation"]).take(pa.array(source))
+    owner = _owners(plain.further)
+    further, rows = plain.take(owner), len(owner)
+    told = pa.concat_tables(
+        [
+            _claims(plain, plain.addr, begins, sources, is_primary=True),
+            # Nothing tells that it was held before the first sight of it.
+            _claims(further, plain.further.flatten(), further.first, pa.repeat("sweep", rows), is_primary=False),
+        ]
+    )
+    order = pc.sort_indices(told, [("vpc_id", "ascending"), ("addr", "ascending")])
+    content = np.concatenate([np.full(len(begins), -1), further.content])[order.to_numpy()]
+    moments = _Moments(plain.swept)
+    return told.take(order), lambda row: moments.of(int(content[row]))
+
+
+def _claims(plain: Plain, addr: pa.StringArray, begins: I64, source: pa.StringArray, is_primary: bool) -> pa.Table:
+    rows = len(plain.content)
     gone = pa.array(plain.gone_by, mask=plain.gone_by == OPEN)
-    told = pa.table(
+    return pa.table(
         [
             plain.texts("vpc_id"),
-            plain.addr,
+            addr,
             plain.interface_id,
             pa.array(begins),
             pa.array(plain.last),
             pa.repeat(False, rows),
             gone.is_null(),
-            pa.repeat(True, rows),
-            pa.array(["sweep", "attachment", "creation"]).take(pa.array(source)),
+            pa.repeat(is_primary, rows),
+            source,
             pc.if_else(gone.is_null(), pa.scalar(None, pa.string()), "absence"),
             gone,
         ],
         schema=CLAIMS,
     )
-    return told.take(pc.sort_indices(told, [("vpc_id", "ascending"), ("addr", "ascending")]))
+
+
+class _Moments:
+    """When contents were seen, looked up once anybody asks."""
+
+    def __init__(self, swept: Swept) -> None:
+        self._swept = swept
+
+    @cached_property
+    def _sights(self) -> npt.NDArray[np.int64]:
+        sights = self._swept.sights()
+        return sights[:, np.argsort(sights[0], kind="stable")]
+
+    def of(self, content: int) -> Sequence[int]:
+        """The moments of a content's sights, each sight once, in order; of none (-1) none."""
+        begin, end = np.searchsorted(self._sights[0], [content, content + 1])
+        moments: list[int] = np.unique(self._sights[1:, begin:end], axis=1)[0].tolist() if end > begin else []
+        return moments or ()
 
 
 Epochs = list[tuple[int, int, Entities]]
@@ -329,6 +384,7 @@ def _questions(plain: Plain) -> Asked:
     return Asked(
         plain.interface_id,
         plain.addr,
+        plain.further,
         {name: (_Values(plain.swept, name).list, plain.codes(name)) for name in names},
         plain.codes("description"),
         plain.own_texts("description"),

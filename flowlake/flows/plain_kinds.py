@@ -30,12 +30,13 @@ _INSTANCE = "\0"
 
 @dataclass
 class Asked:
-    """Interfaces, a row each. few: what they say in columns of which there are few distinct values: those, and the code
-    of each row; description likewise, with the rows' texts.
+    """Interfaces, a row each. addr: the primary address; further: all others. few: what they say in columns of which
+    there are few distinct values: those, and the code of each row; description likewise, with the rows' texts.
     """
 
     interface_id: pa.StringArray
     addr: pa.StringArray
+    further: pa.ListArray
     few: Mapping[str, tuple[Sequence[Any], I32]]
     description_code: I32
     description: pa.StringArray
@@ -64,17 +65,23 @@ class Kinds:
         at = pa.array(rows)
         instance = self.asked.instance_id.take(at)
         targets = [target for one in entities for target in one.target_ports]
+        addresses = {held for where, held in targets if where != ""}
         asked = [
             (self.asked.interface_id.take(at), {id_ for one in entities for id_ in one.by_interface}),
             (self.arn.take(at), {arn for one in entities for arn in one.by_arn}),
             (instance, {id_ for one in entities for id_ in one.nodes}),
             (instance, {held for where, held in targets if where == ""}),
-            (self.asked.addr.take(at), {held for where, held in targets if where != ""}),
+            (self.asked.addr.take(at), addresses),
         ]
         found = np.zeros(len(rows), np.bool_)
         for texts, among in asked:
             if among:
                 found |= _flags(pc.is_in(texts, pa.array(sorted(among), pa.string())))
+        if addresses:
+            further = self.asked.further.take(at)
+            are_targets = np.append(0, np.cumsum(_flags(pc.is_in(further.flatten(), pa.array(sorted(addresses))))))
+            ends = further.offsets.to_numpy()
+            found |= are_targets[ends[1:]] > are_targets[ends[:-1]]
         by_place = [
             *(["lambda:function"] if any(one.functions for one in entities) else []),
             *(["rds"] if any(one.databases for one in entities) else []),

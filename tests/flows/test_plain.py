@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowlake.flows.book import Book, build
+from flowlake.flows.book_columns import Laid
 from flowlake.flows.book_table import book_table
 from flowlake.flows.fold import millis
 from flowlake.flows.lookup import compile_book
@@ -173,6 +174,7 @@ def _interface(rng: random.Random, n: int, often: float) -> Row:
 
     attached = rng.random() < 0.4
     address = rarely(f"10.0.0.{n + 1}", "10.0.0.1", "10.0.0.2", "2600::1", "10.0.0.16/28")
+    further = [f"10.0.{n + 1}.{k}" for k in range(rng.choice([0, 0, 1, 3]))]
     moments = [HOUR.moment + timedelta(minutes=m) for m in (-2000, -200, -60, -20, 10, 45, 90)]
     row = {
         "kind": "interface",
@@ -186,7 +188,7 @@ def _interface(rng: random.Random, n: int, often: float) -> Row:
         "subnet_id": rarely(rng.choice(["subnet-1", "subnet-2"]), None, ""),
         "availability_zone": rarely("eu-west-1a", None, ""),
         "az_id": rarely("euw1-az1", None),
-        "addresses": rarely([address], [], [address, "10.0.0.9"], [address, "2600::2"], None),
+        "addresses": rarely([address, *further], [], [address, "10.0.0.9"], [address, "2600::2"], [address] * 2, None),
         "prefixes": rarely([], ["10.0.0.16/28"], ["10.0.0.0/28", "2600::/80"], None),
         "public_addresses": rarely([], ["198.51.100.1"], None),
         "interface_type": rarely("interface", "lambda", "nat_gateway", "natGateway", "vpc_endpoint", None, "branch"),
@@ -246,7 +248,7 @@ def _others(rng: random.Random, count: int) -> list[Row]:
             "kind": "target_group",
             "entity_id": "tg",
             "vpc_id": "vpc-1",
-            "detail": json.dumps({"targets": [f"10.0.0.{n + 1}:80", f"i-{n:03d}:81"]}),
+            "detail": json.dumps({"targets": [f"10.0.0.{n + 1}:80", f"i-{n:03d}:81", f"10.0.{n + 1}.0:82"]}),
         },
         {
             "kind": "function",
@@ -326,6 +328,9 @@ def _event(rng: random.Random, content: Row, beginning: datetime) -> Row:
             {"state": PARTIAL, "tags": {"Name": "later"}},
             {"state": PARTIAL, "addresses_added": ["10.0.0.3"]},
             {"state": PARTIAL, "addresses_removed": ["10.0.0.4"]},
+            {"state": PARTIAL, "addresses_added": ["10.0.5.1"]},
+            {"state": PARTIAL, "addresses_removed": ["10.0.6.0"]},
+            {"state": PARTIAL, "addresses_added": ["10.0.7.0/28"]},
             {"state": PARTIAL, "addresses_added": ["10.0.0.0/28"]},
             {"state": PRESENT, "vpc_id": "vpc-1", "addresses": ["10.0.0.5"]},
             {"state": ABSENT, "kind": "instance", "entity_id": content.get("instance_id") or "i-002"},
@@ -373,7 +378,7 @@ def test_what_is_first_seen_after_the_hour_has_a_claim_and_no_state() -> None:
     del content["attached_at"]
     general, apart = both_ways([_row(content, at, "s", SWEEP, at)], HOUR, at + timedelta(days=1), 1 << 62)
     same(general, apart)
-    assert (len(apart.states), len(apart.claims)) == (0, 1)
+    assert (len(apart.states), sum(claim.is_primary for claim in apart.claims)) == (0, 1)
 
 
 def test_a_sweep_that_began_before_the_first_sight_proves_no_absence() -> None:
@@ -383,11 +388,25 @@ def test_a_sweep_that_began_before_the_first_sight_proves_no_absence() -> None:
     rows = [_row(_usual(1), seen_at, "one", SWEEP, first), _complete(other, finished, "other")]
     general, apart = both_ways(rows, HOUR, HOUR.moment + timedelta(days=1), 1 << 62)
     same(general, apart)
-    assert [c.open for c in apart.claims] == [True]
+    assert {c.open for c in apart.claims} == {True}
     rows[1] = _complete(seen_at + timedelta(seconds=1), finished, "other")
     general, apart = both_ways(rows, HOUR, HOUR.moment + timedelta(days=1), 1 << 62)
     same(general, apart)
-    assert [c.gone_by for c in apart.claims] == [millis(as_text(finished))]
+    assert {c.gone_by for c in apart.claims} == {millis(as_text(finished))}
+
+
+def test_one_with_several_addresses_is_made_as_columns_too() -> None:
+    """It held the second and the third surely between the two sights of them, and was told to at both."""
+    sights = [HOUR.moment - timedelta(minutes=30), HOUR.moment + timedelta(minutes=70)]
+    content = _usual(1, addresses=["10.0.0.1", "10.0.1.1", "10.0.1.2"])
+    rows = [_row(content, at, f"sweep-{at:%H%M}", SWEEP, at) for at in sights]
+    general, apart = both_ways([*rows, rows[0]], HOUR, sights[1] + timedelta(days=1), 1 << 62)
+    same(general, apart)
+    assert isinstance(apart.claims, Laid)
+    assert not apart.claims._made
+    moments = [millis(as_text(at)) for at in sights]
+    told = [(c.addr, c.is_primary, c.valid_from, c.valid_to, list(c.told_at)) for c in apart.claims]
+    assert [one for one in told if not one[1]] == [(f"10.0.1.{n}", False, *moments, moments) for n in (1, 2)]
 
 
 def test_lines_that_are_not_as_they_are_written_are_read_all_the_same() -> None:
@@ -404,7 +423,7 @@ def test_lines_that_are_not_as_they_are_written_are_read_all_the_same() -> None:
     general = build(list(found), HOUR.starts)
     found.MANY = 0  # type: ignore[misc]
     same(general, build(found, HOUR.starts))
-    assert len(general.claims) == 6
+    assert sum(claim.is_primary for claim in general.claims) == 6
 
 
 @pytest.mark.parametrize("bad", ['{"a":1}x', '{"kind":"interface"', "[1]", '{"kind":"interface","state":"\t"}', "{"])
