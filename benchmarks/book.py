@@ -30,6 +30,7 @@ from typing import Any
 
 from benchmarks.sweep import ACCOUNT, MIX, REGION
 from flowlake.inventory.rows import Seen, rows_of
+from flowlake.inventory.sweep import ROWS_AN_OBJECT
 from flowlake.lake import places
 from flowlake.lake.hours import Hour, as_text
 from flowlake.lake.observations import ABSENT, COMPLETE, EVENT, SWEEP, Row, to_lines
@@ -38,7 +39,6 @@ from flowlake.lake.store import ObjectStore, open_store
 HOUR = Hour.parse("2026-01-01T10")
 SHAPES = ("one_address", "sixteen_addresses", "churn")
 VPCS, SUBNETS, GROUPS, TEAMS = 40, 2000, 300, 40
-ROWS_AN_OBJECT = 5_000
 LOOKUPS = 1_000_000
 
 

@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from flowlake.inventory.sweep import ROWS_AN_OBJECT
 from flowlake.lake import places
 from flowlake.lake.hours import Hour, as_text
 from flowlake.lake.observations import EVENT, SWEEP, Row, observation, to_lines
@@ -183,9 +184,6 @@ def write_inventory(place: Estate, lake: Path) -> None:
         recorded.setdefault(HOUR, []).append(row)
     for hour, rows in recorded.items():
         _put(lake, places.observations("events", hour) + "events.json.gz", to_lines(rows))
-
-
-ROWS_AN_OBJECT = 20_000
 
 
 def _write_sweep(lake: Path, account: str, sweep_id: str, started: datetime, rows: Iterator[Row]) -> None:

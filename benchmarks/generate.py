@@ -39,7 +39,7 @@ try:
 except ImportError:
     deflater = zlib
 
-VERSION = 4
+VERSION = 5
 """Changed whenever the same parameters would give other content: what is kept of older versions is not used."""
 
 HEADERS = {

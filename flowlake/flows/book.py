@@ -9,6 +9,7 @@ are epoch milliseconds (UTC).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from operator import attrgetter
@@ -129,16 +130,21 @@ def _with_plain(book: Book, plain: Plain, told: Around) -> Book:
     from flowlake.flows.book_columns import Laid, columns_of_claims, columns_of_states
     from flowlake.flows.plain import claims_of, states_of
 
-    claims, told_at = claims_of(plain)
-    columns, others = states_of(plain, told.epochs.of, told.tags, told.accounts)
-    states = list(book.states)
-    if others:
-        states = in_order([*states, *(one for id_, state in others.items() for one in told.states(id_, [state]))])
-    return replace(
-        book,
-        states=Laid(states, columns_of_states(states), columns, ["interface_id"]),
-        claims=Laid(list(book.claims), columns_of_claims(book.claims), claims, ["vpc_id", "addr"], told_at),
-    )
+    def claims() -> Laid[Claim]:
+        columns, told_at = claims_of(plain)
+        return Laid(list(book.claims), columns_of_claims(book.claims), columns, ["vpc_id", "addr"], told_at)
+
+    with ThreadPoolExecutor(1) as aside:
+        laid = aside.submit(claims)
+        columns, others = states_of(plain, told.epochs.of, told.tags, told.accounts)
+        states = list(book.states)
+        if others:
+            states = in_order([*states, *(one for id_, state in others.items() for one in told.states(id_, [state]))])
+        return replace(
+            book,
+            states=Laid(states, columns_of_states(states), columns, ["interface_id"]),
+            claims=laid.result(),
+        )
 
 
 def _end_with_instances(timelines: Timelines) -> None:

@@ -16,7 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flowlake.flows.book_columns import states_schema
+from flowlake.flows.compiled import njit
+from flowlake.flows.observed_lines import texts_of
 from flowlake.flows.plain_tags import Tags
+from flowlake.flows.text_codes import text_parts
 from flowlake.lake.interface_kinds import classify, tells
 from flowlake.lake.resolve import Entities
 
@@ -95,10 +98,12 @@ class Kinds:
         """Which may serve something of which tags are told (tagged: by ids and ARNs), or themselves."""
         known = pa.array(sorted(tagged), pa.string())
         doubt = _flags(pc.match_substring(self.arn, "eni-"))
-        for end in (r"", r"^.*/", r"^.*[:/]"):
-            doubt |= _flags(pc.is_in(pc.replace_substring_regex(self.arn, end, "") if end else self.arn, known))
+        for named_by in (self.arn, _behind_last(self.arn, b"/"), _behind_last(self.arn, b":/")):
+            doubt |= _flags(pc.is_in(named_by, known))
         # An unqualified ARN of a function that has a version is shorter.
-        doubt |= _flags(pc.match_substring_regex(self.arn, ":function:[^:]*:"))
+        functions = np.flatnonzero(_flags(pc.match_substring(self.arn, ":function:")))
+        versions = pc.match_substring_regex(self.arn.take(pa.array(functions)), ":function:[^:]*:")
+        doubt[functions[_flags(versions)]] = True
         return doubt
 
 
@@ -155,6 +160,29 @@ def _filled(texts: Sequence[str | None], group: I64, instance_id: pa.StringArray
     between = pc.if_else(has, instance_id, "")
     once = np.array([len(p) <= 2 for p in parts], np.bool_)
     return pc.binary_join_element_wise(before.take(of), between, after.take(of), ""), once[group]
+
+
+def _behind_last(texts: pa.StringArray, stops: bytes) -> pa.StringArray:
+    """What of each text stands behind the last of these characters, all of it where it has none; null stays null."""
+    offsets, content = text_parts(texts)
+    is_stop = np.zeros(256, np.bool_)
+    is_stop[list(stops)] = True
+    ends, kept = np.zeros(len(offsets), np.int32), np.empty(len(content), np.uint8)
+    _keep_ends(offsets, content, is_stop, ends, kept)
+    return texts_of(ends, kept, texts.is_null().to_numpy(zero_copy_only=False))
+
+
+@njit(cache=True, nogil=True)
+def _keep_ends(offsets, content, is_stop, ends, kept):  # type: ignore[no-untyped-def]
+    to = 0
+    for row in range(len(offsets) - 1):
+        first = offsets[row + 1]
+        while first > offsets[row] and not is_stop[content[first - 1]]:
+            first -= 1
+        for at in range(first, offsets[row + 1]):
+            kept[to] = content[at]
+            to += 1
+        ends[row + 1] = to
 
 
 def _together(columns: Sequence[npt.NDArray]) -> tuple[I64, I64]:

@@ -111,8 +111,11 @@ class Swept:
 
     def says(self, names: tuple[str, ...]) -> Bools:
         """Which contents say anything in any of the columns."""
-        at = [CONTENT.index(name) for name in names]
-        return np.any(self._contents[: self._count, at] > 0, axis=1)
+        found = np.zeros(self._count, np.bool_)
+        for name in names:
+            if len(self.values[name]) > 1:
+                found |= self.said(name) > 0
+        return found
 
     def unchanged(self) -> Bools:
         """Of which contents the interface never said anything else."""
@@ -120,7 +123,9 @@ class Swept:
 
     def sights(self) -> npt.NDArray[np.int64]:
         """Content, moment, and the codes of observed_at, source_id and source_name of each sight, in five rows."""
-        return np.concatenate([np.zeros((5, 0), np.int64), *self._sights], axis=1)
+        if len(self._sights) > 1:
+            self._sights = [np.concatenate(self._sights, axis=1)]
+        return self._sights[0] if self._sights else np.zeros((5, 0), np.int64)
 
     def rows(self, of: Bools) -> Iterator[Row]:
         """The rows of some contents as they were, but for when they were recorded and the sweep began."""
