@@ -130,12 +130,11 @@ def _with_plain(book: Book, plain: Plain, told: Around) -> Book:
     from flowlake.flows.book_columns import Laid, columns_of_claims, columns_of_states
     from flowlake.flows.plain import claims_of, states_of
 
-    def claims() -> Laid[Claim]:
-        columns, told_at = claims_of(plain)
-        return Laid(list(book.claims), columns_of_claims(book.claims), columns, ["vpc_id", "addr"], told_at)
+    def lay_claims() -> Laid[Claim]:
+        return Laid(list(book.claims), columns_of_claims(book.claims), claims_of(plain), ["vpc_id", "addr"])
 
     with ThreadPoolExecutor(1) as aside:
-        laid = aside.submit(claims)
+        claims = aside.submit(lay_claims)
         columns, others = states_of(plain, told.epochs.of, told.tags, told.accounts)
         states = list(book.states)
         if others:
@@ -143,7 +142,7 @@ def _with_plain(book: Book, plain: Plain, told: Around) -> Book:
         return replace(
             book,
             states=Laid(states, columns_of_states(states), columns, ["interface_id"]),
-            claims=laid.result(),
+            claims=claims.result(),
         )
 
 

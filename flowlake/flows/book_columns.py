@@ -4,7 +4,7 @@ passes over arrays, where a row is a Python object to be made, kept and asked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -100,22 +100,12 @@ def columns_of_resources(resources: Sequence[ResourceState]) -> pa.Table:
 
 class Laid(Sequence[_Row]):
     """Rows of a book in their order, of which some were made one by one and most are columns alone; a row that is
-    asked for is made then.
+    asked for is made then, a claim without the moments at which it was told.
     """
 
-    def __init__(
-        self,
-        made: list[_Row],
-        columns_of_made: pa.Table,
-        others: pa.Table,
-        by: Sequence[str],
-        told_at: Callable[[int], Sequence[int]] | None = None,
-    ) -> None:
-        """made and others are in the order of the columns by, in which no row of the one is as one of the other.
-        told_at: of each row of others, where they are claims, the moments that are in no column.
-        """
+    def __init__(self, made: list[_Row], columns_of_made: pa.Table, others: pa.Table, by: Sequence[str]) -> None:
+        """made and others are in the order of the columns by, in which no row of the one is as one of the other."""
         self._made: list[_Row] = made
-        self._told_at = told_at
         self._order = np.arange(len(made) + len(others))
         self.columns = others
         if made:
@@ -138,12 +128,8 @@ class Laid(Sequence[_Row]):
         return [self[place] for place in places]
 
     def _row(self, place: int, said: dict[str, Any]) -> Any:
-        other = int(self._order[place]) - len(self._made)
-        if other < 0:
-            return self._made[other]
-        if self._told_at is not None:
-            said["told_at"] = self._told_at(other)
-        return _row_of(said)
+        made = self._order[place]
+        return self._made[made] if made < len(self._made) else _row_of(said)
 
 
 _AT_A_TIME = 1 << 14

@@ -1,8 +1,8 @@
 """The digest of a book's meaning: not of when things were last seen.
 
 It is that of the bytes of its columns, each laid out in one way: how long each value is, then the values behind one
-another. So two books have the same digest if and only if they mean the same, row for row, however their columns were
-made.
+another. So two books have the same digest if and only if they mean the same, row for row, whatever chunks their columns
+are of.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def digest_of(book: Book, hour_ends: int) -> str:
         digest.update(len(rows).to_bytes(8, "little"))
         for name in names:
             column = pc.min_element_wise(rows[name], hour_ends) if name == "valid_to" else rows[name]
-            _add(digest, column.combine_chunks())
+            _add(digest, column.combine_chunks())  # of lists, their own values alone
     t = book.topology
     facts = [t.vpc_ranges, t.reachable, t.routes, {k: vars(v) for k, v in t.flow_logs.items()}, t.public, t.born]
     digest.update(json.dumps(facts, sort_keys=True).encode())
@@ -62,11 +62,11 @@ def _add(digest: Any, column: pa.Array) -> None:
     """Adds a column's values to the digest."""
     if pa.types.is_map(column.type):
         _add_lengths(digest, column.offsets.to_numpy(), column)
-        _add(digest, _own(column, column.keys))
-        _add(digest, _own(column, column.items))
+        _add(digest, column.keys)
+        _add(digest, column.items)
     elif pa.types.is_list(column.type):
         _add_lengths(digest, column.offsets.to_numpy(), column)
-        _add(digest, _own(column, column.values))
+        _add(digest, column.values)
     elif pa.types.is_string(column.type):
         offsets, content = text_parts(column)
         _add_lengths(digest, offsets, column)
@@ -81,10 +81,3 @@ def _add_lengths(digest: Any, offsets: np.ndarray, column: pa.Array) -> None:
     if column.null_count:
         lengths[column.is_null().to_numpy(zero_copy_only=False)] = _NULL
     digest.update(lengths)
-
-
-def _own(lists: Any, held: pa.Array) -> pa.Array:
-    """Of the values that lists lie in, which may be those of many more lists, their own."""
-    first = lists.offsets[0].as_py() if len(lists) else 0
-    last = lists.offsets[-1].as_py() if len(lists) else 0
-    return held.slice(first, last - first)

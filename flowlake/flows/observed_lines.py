@@ -229,15 +229,12 @@ class ValueCodes(TextCodes):
         _take(codes, self._ends, self._written, offsets, content)
         return texts_of(offsets, content, codes == 0)
 
-    def unquoted(self, codes: I32, of_lists: bool = False) -> tuple[pa.StringArray, npt.NDArray[np.bool_]]:
-        """The texts of codes, null where there is none; and which of them are texts without an escape. of_lists: the
-        texts that lists hold, where they hold one.
-        """
-        around = 2 if of_lists else 1
-        sizes = np.where(codes > 0, np.maximum(self._ends[codes] - self._ends[codes - 1] - 2 * around, 0), 0)
+    def unquoted(self, codes: I32) -> tuple[pa.StringArray, npt.NDArray[np.bool_]]:
+        """The texts of codes, null where there is none; and which of them are texts without an escape."""
+        sizes = np.where(codes > 0, np.maximum(self._ends[codes] - self._ends[codes - 1] - 2, 0), 0)
         offsets = np.append(0, np.cumsum(sizes)).astype(np.int32)
         content, right = np.zeros(int(offsets[-1]), np.uint8), np.zeros(len(codes), np.bool_)
-        _unquote(codes, around, self._ends, self._written, offsets, content, right)
+        _unquote(codes, self._ends, self._written, offsets, content, right)
         return texts_of(offsets, content, codes == 0), right
 
     def parts(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
@@ -260,15 +257,13 @@ def _take(codes, ends, written, offsets, content):  # type: ignore[no-untyped-de
 
 
 @njit(cache=True, nogil=True)
-def _unquote(codes, around, ends, written, offsets, content, right):  # type: ignore[no-untyped-def]
+def _unquote(codes, ends, written, offsets, content, right):  # type: ignore[no-untyped-def]
     for row in range(len(codes)):
         code = codes[row]
         if code == 0:
             continue
-        begin, end = ends[code - 1] + around, ends[code] - around
+        begin, end = ends[code - 1] + 1, ends[code] - 1
         good = begin <= end and written[begin - 1] == _QUOTE and written[end] == _QUOTE
-        if around == 2:
-            good = good and written[begin - 2] == _LIST and written[end + 1] == _LIST_END
         to = offsets[row]
         if good:
             for at in range(begin, end):

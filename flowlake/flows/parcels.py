@@ -62,27 +62,19 @@ def _framed(table: pa.Table) -> pa.Table:
     for field, column in zip(table.schema, table.columns, strict=True):
         if pa.types.is_integer(field.type) and len(column) and not column.null_count:
             values = column.to_numpy()
-            least = int(values.min())
-            kind = _narrowest(int(values.max()) - least)
-            if kind.itemsize < values.itemsize:
+            least, greatest = int(values.min()), int(values.max())
+            kind = np.min_scalar_type(greatest - least)
+            if least == greatest or kind.itemsize < values.itemsize:
                 above = values - values.dtype.type(least) if least else values
-                column = pa.array(above.astype(kind)) if kind.itemsize else pa.nulls(len(values))
-                said = {_TYPE: values.dtype.str, _LEAST: str(least)}
-                field = field.with_type(column.type).with_nullable(True).with_metadata(said)
+                column = pa.nulls(len(values)) if least == greatest else pa.array(above.astype(kind))
+                field = pa.field(field.name, column.type, metadata={_TYPE: values.dtype.str, _LEAST: str(least)})
         columns.append(column)
         fields.append(field)
     return pa.table(columns, schema=pa.schema(fields))
 
 
-def _narrowest(greatest: int) -> np.dtype:
-    """The narrowest type of numbers from 0 to the greatest; one of no bytes where that is 0."""
-    if not greatest:
-        return np.dtype("V0")
-    return np.min_scalar_type(greatest)
-
-
 def _unframed(table: pa.Table) -> pa.Table:
-    """The table that was framed."""
+    """The table that was framed; fields of integers are plain ones, that may be null."""
     columns, fields = [], []
     for field, column in zip(table.schema, table.columns, strict=True):
         if field.metadata and _LEAST in field.metadata:

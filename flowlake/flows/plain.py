@@ -8,10 +8,9 @@ way (fold.py, book.py) makes of them is the same, row for row; whatever is not s
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -102,8 +101,8 @@ def plain_ones(swept: Swept, gathered: Gathered, begins: int, ends: int) -> tupl
     ids, right = swept.values["entity_id"].unquoted(swept.said("entity_id")[content])
     right &= _flags(pc.starts_with(ids, "eni-"))
     right &= ~_flags(pc.is_in(ids, pa.array(sorted(_spoken_of(gathered)), pa.string())))
-    addr, further, usual = _addresses(swept, content)
-    right &= usual
+    addr, further, all_ipv4 = _addresses(swept, content)
+    right &= all_ipv4
     ended = pa.array(
         sorted({id_ for kind in ("attachment", "instance") for id_ in gathered.sights.get(kind, ())}), pa.string()
     )
@@ -220,15 +219,15 @@ def _addresses(swept: Swept, content: I64) -> tuple[pa.StringArray, pa.ListArray
     lists = lists_of(swept.values["addresses"], swept.said("addresses")[content])
     high, low = addresses_of(lists.texts)
     is_ipv4 = (high == 0) & (low >> np.uint64(32) == np.uint64(0xFFFF)) & ~_flags(pc.match_substring(lists.texts, ":"))
-    others = np.append(0, np.cumsum(~is_ipv4))
+    odd = np.append(0, np.cumsum(~is_ipv4))
     starts, stops = lists.offsets[:-1], lists.offsets[1:]
-    right = lists.good & (stops > starts) & (others[stops] == others[starts])
+    all_ipv4 = lists.good & (stops > starts) & (odd[stops] == odd[starts])
     first = lists.texts.take(pa.array(starts, mask=stops == starts))
     is_first = np.zeros(len(lists.texts), np.bool_)
     is_first[starts[stops > starts]] = True
     ends = np.append(0, np.cumsum(~is_first)).astype(np.int32)[lists.offsets]
     further = pa.ListArray.from_arrays(pa.array(ends), lists.texts.filter(pa.array(~is_first)))
-    return first, further, right
+    return first, further, all_ipv4
 
 
 def _not_empty(swept: Swept, name: str, content: I64) -> Bools:
@@ -289,65 +288,46 @@ def _gone_by(plain: Plain, gathered: Gathered) -> I64:
 # --- what the book says of them ---------------------------------------------------------------------------------------
 
 
-def claims_of(plain: Plain) -> tuple[pa.Table, Callable[[int], Sequence[int]]]:
-    """Their claims, in the order of VPC and address; and of each row of these the moments at which it was told to be
-    held, none of a primary address.
-    """
+def claims_of(plain: Plain) -> pa.Table:
+    """Their claims, in the order of VPC and address."""
     begins = np.minimum(np.minimum(plain.attached, plain.created), plain.first)
     source = np.where(plain.created < OPEN, 2, np.where(plain.attached < OPEN, 1, 0))
     sources = pa.array(["sweep", "attachment", "creation"]).take(pa.array(source))
     owner = _owners(plain.further)
-    further, rows = plain.take(owner), len(owner)
     told = pa.concat_tables(
         [
-            _claims(plain, plain.addr, begins, sources, is_primary=True),
+            _claims(plain, np.arange(len(begins)), plain.addr, begins, sources, is_primary=True),
             # Nothing tells that it was held before the first sight of it.
-            _claims(further, plain.further.flatten(), further.first, pa.repeat("sweep", rows), is_primary=False),
+            _claims(
+                plain, owner, plain.further.flatten(), plain.first, pa.repeat("sweep", len(begins)), is_primary=False
+            ),
         ]
     )
-    order = pc.sort_indices(told, [("vpc_id", "ascending"), ("addr", "ascending")])
-    content = np.concatenate([np.full(len(begins), -1), further.content])[order.to_numpy()]
-    moments = _Moments(plain.swept)
-    return told.take(order), lambda row: moments.of(int(content[row]))
+    return told.take(pc.sort_indices(told, [("vpc_id", "ascending"), ("addr", "ascending")]))
 
 
-def _claims(plain: Plain, addr: pa.StringArray, begins: I64, source: pa.StringArray, is_primary: bool) -> pa.Table:
-    rows = len(plain.content)
-    gone = pa.array(plain.gone_by, mask=plain.gone_by == OPEN)
+def _claims(
+    plain: Plain, owner: I64, addr: pa.StringArray, begins: I64, source: pa.StringArray, is_primary: bool
+) -> pa.Table:
+    """Claims to addresses, of the interface in the row owner each. begins, source: by interface."""
+    rows = pa.array(owner)
+    gone = pa.array(plain.gone_by, mask=plain.gone_by == OPEN).take(rows)
     return pa.table(
         [
-            plain.texts("vpc_id"),
+            plain.texts("vpc_id").take(rows),
             addr,
-            plain.interface_id,
-            pa.array(begins),
-            pa.array(plain.last),
-            pa.repeat(False, rows),
+            plain.interface_id.take(rows),
+            pa.array(begins[owner]),
+            pa.array(plain.last[owner]),
+            pa.repeat(False, len(owner)),
             gone.is_null(),
-            pa.repeat(is_primary, rows),
-            source,
+            pa.repeat(is_primary, len(owner)),
+            source.take(rows),
             pc.if_else(gone.is_null(), pa.scalar(None, pa.string()), "absence"),
             gone,
         ],
         schema=CLAIMS,
     )
-
-
-class _Moments:
-    """When contents were seen, looked up once anybody asks."""
-
-    def __init__(self, swept: Swept) -> None:
-        self._swept = swept
-
-    @cached_property
-    def _sights(self) -> npt.NDArray[np.int64]:
-        sights = self._swept.sights()
-        return sights[:, np.argsort(sights[0], kind="stable")]
-
-    def of(self, content: int) -> Sequence[int]:
-        """The moments of a content's sights, each sight once, in order; of none (-1) none."""
-        begin, end = np.searchsorted(self._sights[0], [content, content + 1])
-        moments: list[int] = np.unique(self._sights[1:, begin:end], axis=1)[0].tolist() if end > begin else []
-        return moments or ()
 
 
 Epochs = list[tuple[int, int, Entities]]

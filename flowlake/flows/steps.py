@@ -435,7 +435,8 @@ def _as_arrays(tables: list[pa.Table], texts: dict[str, int]) -> tuple[dict[str,
     return rows, labels
 
 
-_UNIQUE = "conversation_id"
+_MANY_VALUES = ("conversation_id", "uploaded", "downloaded")
+"""Columns of which a dictionary would be longer than the values."""
 _PRUNED_BY = ("window_start", "started_at", "ended_at", "client_account_id", "client_vpc_id", "client_region")
 """Columns by which readers can skip row groups: those that files are sorted by, and what goes along with them."""
 
@@ -451,7 +452,7 @@ def _write(store: ObjectStore, key: str, row_groups: Iterator[pa.Table]) -> int:
         compression_level=1,
         version="2.6",
         coerce_timestamps="us",
-        use_dictionary=[leaf for field in first.schema if field.name != _UNIQUE for leaf in _leaves(field)],
+        use_dictionary=[leaf for field in first.schema if field.name not in _MANY_VALUES for leaf in _leaves(field)],
         dictionary_pagesize_limit=DICTIONARY_BYTES,
         write_statistics=list(_PRUNED_BY),
         # The columns are dictionaries here only; readers are to see the plain types of the contract.
