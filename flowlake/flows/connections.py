@@ -47,9 +47,8 @@ def tell_by_connections(rows: Rows, world: World) -> Rows:
     """Rows with the ends filled in that another interface's own record of the same connection names.
 
     It must be one interface only, in the VPC that the address lies in. All rows of a pair of addresses are here.
-    An end told so is ATTESTED; contested too, where the packets may have been for another one who had the address just
-    before or after, and whose own records need not be there. A secondary address that interfaces have in turn is asked
-    for though the book names its holder: it may have gone and come back with nobody telling.
+    An end told so is ATTESTED. A secondary address that interfaces have in turn is asked for though the book names its
+    holder: it may have gone and come back with nobody telling.
     """
     rows = _settle_own_ends(rows, world)
     asked = {end: np.flatnonzero(_untold(rows, end) | _in_turn(rows, end, world)) for end in ("src", "dst")}
@@ -59,11 +58,10 @@ def tell_by_connections(rows: Rows, world: World) -> Rows:
     filled = dict(rows)
     for end, bit in (("src", CONTESTED_SRC), ("dst", CONTESTED_DST)):
         at = asked[end]
-        who, contested = own.of(end, at)
+        who = own.of(end, at)
         told = (who >= 0) & (who != rows[f"{end}_who"][at])
         if bool(told.any()):
             _fill(filled, world, end, at[told], who[told], ATTESTED, bit)
-            filled["doubts"][at[told & contested]] |= bit
     return filled
 
 
@@ -128,7 +126,7 @@ def _settle_own_ends(rows: Rows, world: World) -> Rows:
     for end in ("src", "dst"):
         holder = rows[f"{end}_who"][at].astype(np.int32)
         asked = np.flatnonzero(_untold(rows, end)[at])
-        holder[asked] = own.of(end, at[asked])[0]
+        holder[asked] = own.of(end, at[asked])
         # An interface shows no public IPv4 address for its own, and none that lies outside its VPC's ranges.
         scope, public = rows[f"{end}_scope"][at], is_public(rows[f"{end}_high"][at], rows[f"{end}_low"][at])
         outside = np.where(np.isin(vpc, list(world.lookup.ranges)), scope != vpc, (scope < 0) & public)
@@ -204,10 +202,8 @@ class _OwnRecords:
         at_end = (rows["position"] == SENDER) | (rows["position"] == RECEIVER)
         self._far_reporter = np.where(at_end, rows["reporter"], NOBODY)
 
-    def of(self, end: str, at: I64) -> tuple[npt.NDArray[np.int32], Bools]:
-        """For each of these rows the one interface whose own record of the connection lies near it, else NOBODY; and
-        whether, of one that is named, the same ports may have been used with another one around that time.
-        """
+    def of(self, end: str, at: I64) -> npt.NDArray[np.int32]:
+        """For each of these rows the one interface whose own record of the connection lies near it; else NOBODY."""
         rows = self.rows
         keys = _key(rows, self.world, end, at)
         begin, stop = np.searchsorted(self.keys, keys, "left"), np.searchsorted(self.keys, keys, "right")
@@ -234,10 +230,9 @@ class _OwnRecords:
         who = np.where(by_time, near_by, np.where(several, NOBODY, who)).astype(np.int32)
         # Records of the same packets lie no further apart than two clocks; another of the connection, before or after
         # them, tells only where nobody else may have come between.
-        named, contested = np.flatnonzero(who >= 0), np.zeros(len(at), dtype=np.bool_)
-        contested[named] = self._may_be_another(end, at[named], scope[named], who[named])
-        who[contested & (who != near_by)] = NOBODY
-        return who, contested
+        told = np.flatnonzero((who >= 0) & (who != near_by))
+        who[told[self._may_be_another(end, at[told], scope[told], who[told])]] = NOBODY
+        return who
 
     def _ended_before(self, at: I64, holder: npt.NDArray[np.int32]) -> Bools:
         """Whether an event had ended the holder before the row surely begins."""

@@ -81,31 +81,6 @@ def test_an_interface_is_not_attested_after_its_deletion_by_an_older_record_of_t
     assert named(run(inventory, logs), 900) <= {"eni-new", None}
 
 
-@pytest.mark.parametrize("new_reports", [True, False])
-def test_an_end_that_may_have_been_the_next_holders_says_that_it_is_contested(new_reports: bool) -> None:
-    """eni-a went on for 900 bytes after eni-old, which had lost records, was gone and eni-new had its address: within
-    the clocks' errors these may be eni-old's. Where eni-new reports all, it would have a record of what was for it."""
-    inventory = [
-        *sweep("09:00", VPC, A, OLD, *(flow_log(name, interval=60) for name in ("fl-a", "fl-o", "fl-n"))),
-        gone("10:30:00", "eni-old"),
-        event("10:30:02", NEW),
-        *sweep("12:00", VPC, A, NEW),
-    ]
-    record, tail = "10.0.0.1 10.0.0.5 40000 443 6", "ACCEPT OK 10.0.0.1 10.0.0.5"
-    told = f"{record} 100 10:29:20 10:29:50 {tail}"
-    logs = {
-        "fl-a": lines(PACKETS, f"eni-a {told}\neni-a {record} 900 10:30:05 10:30:08 {tail}"),
-        "fl-o": lines(PACKETS, f"eni-old {told}\neni-old - - - - - - 10:10:00 10:10:59 - SKIPDATA - -"),
-    }
-    if new_reports:
-        other = "eni-new 10.0.0.9 10.0.0.5 41000 443 6 7 {} {} ACCEPT OK 10.0.0.9 10.0.0.5"
-        times = [(f"10:{minute}:10", f"10:{minute}:50") for minute in range(30, 60)]
-        logs["fl-n"] = lines(PACKETS, "\n".join(other.format(*time) for time in times))
-    rows = [row for row in run(inventory, logs).rows if row["client_interface_id"] == "eni-a"]
-    assert [(row["server_interface_id"], row["uploaded"]) for row in rows] == [("eni-old", 100), ("eni-old", 900)]
-    assert ["contested_server" in row["flags"] for row in rows] == [not new_reports] * 2
-
-
 def test_bytes_of_the_only_complete_reporter_are_not_set_aside_for_one_who_may_not_have_been_it() -> None:
     """eni-a sent 100 bytes to 10.0.0.5 while eni-old had it, which does not log. eni-new, which logs, came within the
     clocks' errors (and within 11 minutes is enough where the old holder's end is not proved)."""
