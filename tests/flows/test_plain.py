@@ -414,6 +414,17 @@ def test_one_with_several_addresses_is_made_as_columns_too() -> None:
     assert [one for one in told if not one[1]] == [(f"10.0.1.{n}", False, *moments) for n in (1, 2)]
 
 
+def test_one_that_is_a_target_by_another_of_its_addresses_listens_there() -> None:
+    at = HOUR.moment - timedelta(minutes=30)
+    content = _usual(1, addresses=["10.0.0.1", "10.0.1.1"], vpc_id="vpc-1", region=REGION)
+    said = {"kind": "target_group", "state": PRESENT, "entity_id": "tg", "vpc_id": "vpc-1", "region": REGION}
+    group = said | {"account_id": ACCOUNTS[0], "detail": json.dumps({"targets": ["10.0.1.1:8443"]})}
+    rows = [_row(one, at, "s", SWEEP, at) for one in (content, group)]
+    general, apart = both_ways(rows, HOUR, HOUR.moment + timedelta(days=1), 1 << 62)
+    same(general, apart)
+    assert {state.listens_on for state in apart.states} == {(8443,)}
+
+
 def test_lines_that_are_not_as_they_are_written_are_read_all_the_same() -> None:
     """Spaces, escapes, another order of keys, blank lines, a key that is not known and none at the end of the file."""
     at = HOUR.moment - timedelta(minutes=30)
