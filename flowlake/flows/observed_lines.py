@@ -16,13 +16,16 @@ import pyarrow as pa
 
 from flowlake.flows.compiled import njit
 from flowlake.flows.text_codes import TextCodes
-from flowlake.flows.words import below, equal, lowest, word
+from flowlake.flows.words import below, equal, lowest, put_word, word
 from flowlake.lake.contracts import contract
 
 I32 = npt.NDArray[np.int32]
 
 ODD, OTHER, WANTED = 0, 1, 2
 """What a line is: none that is cut, one that is cut, one that is cut and says what is wanted."""
+
+NEXT = -1
+"""A guess: of what lists tell in the same order each time."""
 
 _PADDING = bytes(80)
 _QUOTE, _SLASH, _COMMA, _NEWLINE = 34, 92, 44, 10
@@ -208,7 +211,9 @@ class ValueCodes(TextCodes):
     """Distinct values as integers, in order of first sight, as JSON writes them; 0 where there is none."""
 
     def of_values(self, of: Cut, lines: npt.NDArray, column: int, guesses: I32) -> I32:
-        """The codes of some lines' values. guesses: what each may well be, or less than 1."""
+        """The codes of some lines' values. guesses: what each may well be, or 0; NEXT for the one behind that of the
+        line before.
+        """
         codes = np.zeros(len(lines), np.int32)
         total = int(of.size[column].sum())
         if total:
@@ -288,7 +293,7 @@ def _value_codes(content, begin, size, lines, guesses, ends, keys, written, tabl
             continue
         ragged = (np.uint64(1) << np.uint64(8 * (n & 7))) - np.uint64(1)  # of the last bytes, fewer than eight
         key, place = np.uint64(0), np.uint64(0)
-        code = np.int64(guesses[row])
+        code = np.int64(guesses[row]) if guesses[row] != NEXT else last_code + 1
         guessed = 0 < code < count
         while True:
             if not guessed:
@@ -313,8 +318,8 @@ def _value_codes(content, begin, size, lines, guesses, ends, keys, written, tabl
                 keys[code] = key
                 q = ends[code - 1]
                 ends[code] = q + n
-                for at in range(n):
-                    written[q + at] = content[p + at]
+                for at in range(0, n, 8):  # behind the last byte there is room
+                    put_word(written, q + at, word(content, p + at))
                 break
             q = ends[code - 1]
             if (guessed or keys[code] == key) and ends[code] - q == n:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 
 from flowlake.flows.compiled import njit
-from flowlake.flows.observed_lines import WANTED, Cut, ValueCodes, columns, cut
+from flowlake.flows.observed_lines import NEXT, WANTED, Cut, ValueCodes, columns, cut
 from flowlake.flows.text_codes import grown
 from flowlake.lake.observations import PRESENT, SWEEP, Row, from_texts
 
@@ -80,7 +80,7 @@ class Swept:
 
     def _note(self, found: Cut, lines: npt.NDArray, at: I64) -> None:
         place = {name: columns().index(name) for name in columns()}
-        in_turn = np.full(len(lines), -1, np.int32)
+        in_turn = np.full(len(lines), NEXT, np.int32)
         entity = self.values["entity_id"].of_values(found, lines, place["entity_id"], in_turn)
         self._first = grown(self._first, len(self.values["entity_id"]), -1)
         self._changed = grown(self._changed, len(self.values["entity_id"]), False)

@@ -39,6 +39,19 @@ def word(typing, content, place):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
+def put_word(typing, content, place, bits):  # type: ignore[no-untyped-def]
+    """Writes eight bytes, the lowest one first."""
+
+    def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        held = cgutils.create_struct_proxy(signature.args[0])(context, builder, arguments[0])
+        place = builder.bitcast(builder.gep(held.data, [arguments[1]]), _WORD.as_pointer())
+        builder.store(arguments[2], place, align=1)
+        return context.get_dummy_value()
+
+    return types.void(content, types.int64, types.uint64), build
+
+
+@intrinsic
 def equal(typing, content, place, byte):  # type: ignore[no-untyped-def]
     """Which of sixty-four bytes are the byte: one bit each, the first one lowest."""
 
