@@ -22,8 +22,8 @@ from flowlake.flows.address_codes import addresses_of
 from flowlake.flows.book_columns import CLAIMS, states_schema
 from flowlake.flows.fold import OPEN, Gathered, State, millis, tag_key
 from flowlake.flows.plain_kinds import Asked, Kinds, kinds_of
-from flowlake.flows.plain_lists import lists_of
 from flowlake.flows.plain_tags import tags_of
+from flowlake.flows.plain_texts import LIST, held_by
 from flowlake.flows.swept import CONTENT, Swept
 from flowlake.lake.observations import Row
 from flowlake.lake.resolve import Entities
@@ -216,17 +216,18 @@ def _spoken_of(gathered: Gathered) -> set[str]:
 
 def _addresses(swept: Swept, content: I64) -> tuple[pa.StringArray, pa.ListArray, Bools]:
     """The first address of each content, its others, and whether it has any, and IPv4 ones alone."""
-    lists = lists_of(swept.values["addresses"], swept.said("addresses")[content])
-    high, low = addresses_of(lists.texts)
-    is_ipv4 = (high == 0) & (low >> np.uint64(32) == np.uint64(0xFFFF)) & ~_flags(pc.match_substring(lists.texts, ":"))
+    lists = held_by(swept.values["addresses"], swept.said("addresses")[content], LIST)
+    (addresses,) = lists.texts
+    high, low = addresses_of(addresses)
+    is_ipv4 = (high == 0) & (low >> np.uint64(32) == np.uint64(0xFFFF)) & ~_flags(pc.match_substring(addresses, ":"))
     odd = np.append(0, np.cumsum(~is_ipv4))
     starts, stops = lists.offsets[:-1], lists.offsets[1:]
     all_ipv4 = lists.good & (stops > starts) & (odd[stops] == odd[starts])
-    first = lists.texts.take(pa.array(starts, mask=stops == starts))
-    is_first = np.zeros(len(lists.texts), np.bool_)
+    first = addresses.take(pa.array(starts, mask=stops == starts))
+    is_first = np.zeros(len(addresses), np.bool_)
     is_first[starts[stops > starts]] = True
     ends = np.append(0, np.cumsum(~is_first)).astype(np.int32)[lists.offsets]
-    further = pa.ListArray.from_arrays(pa.array(ends), lists.texts.filter(pa.array(~is_first)))
+    further = pa.ListArray.from_arrays(pa.array(ends), addresses.filter(pa.array(~is_first)))
     return first, further, all_ipv4
 
 
