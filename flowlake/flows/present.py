@@ -59,7 +59,11 @@ def _order(grouped: Grouped, ends: Shown, ids: tuple[U64, U64]) -> npt.NDArray[n
     names = account.texts.to_pylist()
     rank = np.append(np.argsort(np.argsort(np.array(names, dtype=object))), len(names))
     windows, window = np.unique(grouped.columns["window_start"], return_inverse=True)
-    place = rank[account.codes][grouped.columns["client"]] * len(windows) + window
+    return order_by(rank[account.codes][grouped.columns["client"]] * len(windows) + window, ids)
+
+
+def order_by(place: npt.NDArray[np.int64], ids: tuple[U64, U64]) -> npt.NDArray[np.int64]:
+    """The order of rows by place (0 or more), then by the two words of their ids; few of these begin alike."""
     by_id = np.argsort(ids[0])
     if bool(np.any(ids[0][by_id[1:]] == ids[0][by_id[:-1]])):
         by_id = np.lexsort((ids[1], ids[0]))

@@ -430,7 +430,9 @@ def test_one_that_is_a_target_by_another_of_its_addresses_listens_there() -> Non
 
 
 def test_lines_that_are_not_as_they_are_written_are_read_all_the_same() -> None:
-    """Spaces, escapes, another order of keys, blank lines, a key that is not known and none at the end of the file."""
+    """Spaces, escapes, another order of keys, blank lines, a key that is not known or comes twice, and none at the end
+    of the file.
+    """
     at = HOUR.moment - timedelta(minutes=30)
     rows = [_row(_usual(n), at, "s", SWEEP, at) for n in range(6)]
     usual = [json.dumps(row, sort_keys=True, separators=(",", ":"), ensure_ascii=False) for row in rows]
@@ -438,6 +440,9 @@ def test_lines_that_are_not_as_they_are_written_are_read_all_the_same() -> None:
     usual[2] = json.dumps(rows[2] | {"description": 'é\u2028 "x"'}, sort_keys=True, separators=(",", ":"))
     usual[3] = json.dumps(dict(reversed(rows[3].items())), separators=(",", ":"))
     usual[4] = json.dumps(rows[4] | {"zzz": {"a": [1, None]}}, sort_keys=True, separators=(",", ":"))
+    for n, tags in ((0, '{"b":"2","a":"1"}'), (5, '{"a":"1","a":"2"}')):
+        written = json.dumps(rows[n] | {"tags": {"a": "1", "b": "2"}}, sort_keys=True, separators=(",", ":"))
+        usual[n] = written.replace('{"a":"1","b":"2"}', tags)
     found = told(rows, HOUR, HOUR.moment + timedelta(days=1), len(rows))
     found._store.objects["sweeps/0000"] = "\n \n".join(usual).encode()  # type: ignore[attr-defined]
     general = build(list(found), HOUR.starts)

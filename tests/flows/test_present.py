@@ -3,8 +3,12 @@ known."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from flowlake.flows.present import order_by
 from tests.flows.worked import PACKETS, PLAIN, Answer, attached, eni, flow_log, lines, peering, run, steady, sweep, vpc
 
 VPC, VPC2 = vpc("vpc-1", "10.0.0.0/16"), vpc("vpc-2", "10.2.0.0/16")
@@ -239,3 +243,10 @@ def test_packets_are_null_where_no_record_tells_them() -> None:
         PACKETS + " packets", f"eni-a 10.0.0.1 {WORLD} 50000 443 6 100 10:01:00 10:01:59 ACCEPT OK 10.0.0.1 {WORLD} 3"
     )
     assert run(steady(VPC, A, flow_log("fl-1")), {"fl-1": told}).show("packets_up", "packets_down") == [(3, 0)]
+
+
+@given(st.lists(st.tuples(st.integers(0, 2) | st.sampled_from([65535, 65536]), st.integers(0, 3), st.integers(0, 9))))
+def test_rows_are_in_order_of_their_place_and_then_of_their_ids(rows: list[tuple[int, int, int]]) -> None:
+    place, high, low = (np.array([row[n] for row in rows], dtype=np.int64) for n in range(3))
+    order = order_by(place, (high.astype(np.uint64), low.astype(np.uint64)))
+    assert [rows[n] for n in order.tolist()] == sorted(rows)
